@@ -1,0 +1,128 @@
+# cairn - `make help` lists what there is.
+
+SHELL := /bin/bash
+CC ?= gcc
+BUILD ?= build
+# what a sanitized build adds, e.g. SAN=-fsanitize=address,undefined
+SAN ?=
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith \
+            -Wvla -Werror
+ALL_CFLAGS = -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DH2O_USE_EPOLL=1 -I. -pthread $(CFLAGS) $(SAN)
+ALL_LDFLAGS = -pthread $(LDFLAGS) $(SAN)
+
+STORAGE_LIBS := -lxxhash -lurcu-qsbr -lurcu-common
+SERVER_LIBS := -lh2o-evloop -lssl -lcrypto -lcyaml -lyaml -ljansson
+
+# Debian packages: to build, to run the tests, to measure, to work on the code
+BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
+              libyaml-dev libjansson-dev
+TEST_PKGS := libcunit1-dev
+BENCH_PKGS := wrk nginx-light
+DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
+
+INDEX_SRC := $(wildcard index/*.c)
+STORAGE_SRC := $(wildcard storage/*.c)
+SERVER_SRC := $(wildcard server/*.c)
+TEST_SRC := $(wildcard tests/*.c)
+ALL_SRC := $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(TEST_SRC) $(wildcard bench/*.c)
+ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h tests/*.h bench/*.h)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+ENGINE_OBJ := $(call objects,$(INDEX_SRC) $(STORAGE_SRC))
+SERVER_OBJ := $(call objects,$(SERVER_SRC))
+TEST_OBJ := $(call objects,$(TEST_SRC))
+
+# a target that needs packages depends on $(call have,LIST): they are installed only when missing
+missing_pkgs = $(shell for p in $(1); do \
+    dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done)
+AS_ROOT = $$( [ "$$(id -u)" = 0 ] || echo sudo )
+define install_missing
+	@missing="$(call missing_pkgs,$(1))"; if [ -n "$$missing" ]; then \
+	    echo "installing $$missing"; \
+	    $(AS_ROOT) apt-get update -q >/dev/null && \
+	    $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive \
+	        apt-get install -q -y --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+.PHONY: all
+all: $(BUILD)/cairn ## build build/cairn
+
+# ---------------------------------------------------------------- packages
+.PHONY: deps deps-dev deps-bench
+deps: ## install what building and testing need and this machine lacks
+	$(call install_missing,$(BUILD_PKGS) $(TEST_PKGS))
+deps-bench: deps
+	$(call install_missing,$(BENCH_PKGS))
+deps-dev: deps
+	$(call install_missing,$(DEV_PKGS))
+
+# the stamp makes a bare `make` install what is missing once, and look no further
+$(BUILD)/.deps: Makefile
+	$(call install_missing,$(BUILD_PKGS) $(TEST_PKGS))
+	@mkdir -p $(@D) && touch $@
+
+# ---------------------------------------------------------------- building
+$(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/cairn: $(SERVER_OBJ) $(ENGINE_OBJ)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)
+
+$(BUILD)/cairn-tests: $(TEST_OBJ) $(filter-out $(BUILD)/obj/server/main.o,$(SERVER_OBJ)) $(ENGINE_OBJ)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcunit $(SERVER_LIBS) $(STORAGE_LIBS)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---------------------------------------------------------------- running
+.PHONY: run
+run: all ## build, then serve ./data on 127.0.0.1:8080 as configs/default.yaml says
+	$(BUILD)/cairn serve --config configs/default.yaml
+
+# ---------------------------------------------------------------- testing
+.PHONY: test check asan tsan soak
+test: layers $(BUILD)/cairn $(BUILD)/cairn-tests ## every test; ends with CUnit's summary
+	CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
+check: test
+asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(MAKE) test BUILD=build/asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+	    SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+tsan: ## the tests under ThreadSanitizer
+	TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1" \
+	$(MAKE) test BUILD=build/tsan CFLAGS="-O1 -g" SAN="-fsanitize=thread"
+soak: $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many crashes
+	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
+
+.PHONY: bench
+bench: deps-bench $(BUILD)/cairn $(BUILD)/ceiling ## cairn beside the bare libh2o ceiling and nginx
+	BUILD=$(BUILD) bench/run.sh
+$(BUILD)/ceiling: $(BUILD)/obj/bench/ceiling.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lh2o-evloop -lssl -lcrypto
+
+# ---------------------------------------------------------------- keeping the code in order
+.PHONY: layers fmt lint compile_commands.json
+layers: ## check that includes point one way: server -> storage -> index
+	@bad=$$(grep -nE '#include "(storage|server|client|tests|bench)/' index/*.[ch]; \
+	        grep -nE '#include "(server|client|tests|bench)/|#include <h2o' storage/*.[ch]; \
+	        grep -nE '#include "' server/*.[ch] | grep -vE '"(server/|storage/(store|types)\.h)'); \
+	if [ -n "$$bad" ]; then echo "$$bad"; echo "layers: an include points the wrong way"; exit 1; fi
+fmt: deps-dev ## format the code
+	clang-format -i $(ALL_SRC) $(ALL_HDR)
+lint: deps-dev compile_commands.json ## clang's warnings, clang-tidy, cppcheck, formatting
+	$(MAKE) BUILD=build/clang CC=clang build/clang/cairn build/clang/cairn-tests
+	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
+	clang-tidy --quiet -p . $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC)
+	cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
+	    --suppress=missingIncludeSystem -I. -DH2O_USE_EPOLL=1 index storage server
+compile_commands.json: deps-dev
+	bear -- $(MAKE) -B BUILD=build/cc build/cc/cairn build/cc/cairn-tests >/dev/null
+
+.PHONY: clean help
+clean: ## remove build/
+	rm -rf build compile_commands.json
+help: ## this list
+	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | \
+	    awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

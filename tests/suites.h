@@ -1,0 +1,9 @@
+/*
+ * tests/suites.h - one function a suite; tests/main.c runs them in this order.
+ */
+#ifndef CAIRN_TESTS_SUITES_H
+#define CAIRN_TESTS_SUITES_H
+
+void suite_index(void);
+
+#endif
