@@ -1,0 +1,72 @@
+/*
+ * storage/os.h - every call storage makes to the system, behind one table.
+ *
+ * Storage asks the kernel and the allocator for nothing except through `cairn_os`, so that a test
+ * can stage "the third write finds a full disk" or keep a whole simulated disk behind it.
+ *
+ * Results follow one rule: a call that can fail returns a negative errno value, never -1 with errno.
+ * Threads: every function may be called from any thread. `cairn_os` itself is changed only while no
+ * store is open.
+ */
+#ifndef CAIRN_STORAGE_OS_H
+#define CAIRN_STORAGE_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/** called by `list` for each directory entry but . and ..; returns false to stop */
+typedef bool (*cairn_os_entry_cb)(void *ctx, const char *name);
+
+typedef struct st_cairn_os_t {
+    /* directories; `name` is relative to `dir` */
+    int (*open_dir)(const char *path, bool create); /* a descriptor; creates one level, mode 0750 */
+    int (*list)(int dir, cairn_os_entry_cb on_entry, void *ctx);
+    int (*sync_dir)(int dir);
+    int (*rename)(int dir, const char *from, const char *to);
+    int (*unlink)(int dir, const char *name);
+    int (*lock)(int dir, const char *name); /* a descriptor that holds the lock; -EWOULDBLOCK */
+
+    /* files */
+    int (*open)(int dir, const char *name, int flags); /* O_CLOEXEC is added; created files 0640 */
+    int (*memory_file)(const char *name);              /* lives in memory only */
+    int (*close)(int fd);
+    int64_t (*size)(int fd);
+    int (*preallocate)(int fd, uint64_t bytes); /* extends and reserves; -ENOSPC when too full */
+    int (*truncate)(int fd, uint64_t bytes);
+    int (*make_readonly)(int fd);
+    int64_t (*pread)(int fd, void *base, size_t count, uint64_t offset);
+    int64_t (*pwritev)(int fd, const struct iovec *iov, int iov_count, uint64_t offset);
+    int (*sync)(int fd);                         /* fdatasync */
+    int (*drop_cache)(int fd);                   /* forget clean pages: what is read next is on disk */
+    bool (*overwrites_in_place)(int fd);         /* false on copy-on-write file systems */
+
+    /* maps */
+    void *(*reserve)(size_t bytes); /* address space only, nothing accessible; NULL if refused */
+    int (*unreserve)(void *base, size_t bytes);
+    int (*map)(void *at, size_t bytes, int fd); /* read-only, shared, over a piece of a reservation */
+    int (*unmap)(void *at, size_t bytes);       /* gives the piece back to the reservation */
+    int (*will_need)(const void *base, size_t bytes); /* start reading it in */
+    int (*populate)(const void *base, size_t bytes);  /* wait for it; -EFAULT when it cannot be read */
+    bool (*is_resident)(int fd, const void *base, uint64_t offset, size_t bytes);
+
+    /* memory */
+    void *(*alloc)(size_t bytes);                /* NULL when there is none */
+    void *(*calloc)(size_t count, size_t bytes);
+    void (*free)(void *base);
+
+    /* the rest */
+    int (*random)(void *base, size_t count);
+    uint64_t (*now_ms)(void);      /* wall clock, Unix epoch */
+    uint64_t (*monotonic_ns)(void);
+} cairn_os_t;
+
+/** the table in use: the real system unless a test has put its own here */
+extern const cairn_os_t *cairn_os;
+
+/** the real system */
+extern const cairn_os_t cairn_os_real;
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * storage/types.h - the words the rooms share: errors, keys, limits.
+ */
+#ifndef CAIRN_STORAGE_TYPES_H
+#define CAIRN_STORAGE_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** the longest key; the shortest is one byte (docs/FORMAT.md has 16 bits of room for it) */
+#define CAIRN_KEY_BYTES_MAX 2048
+/** all meta fields of a record together: content type, encoding, cache control, user metadata */
+#define CAIRN_META_BYTES_MAX 4096
+
+/* name, text a person reads */
+#define CAIRN_ERRORS(X)                                                                            \
+    X(CAIRN_OK, "ok")                                                                              \
+    X(CAIRN_ERR_NOT_FOUND, "there is no such key")                                                 \
+    X(CAIRN_ERR_COLD, "the record is on disk, not in memory")                                      \
+    X(CAIRN_ERR_DAMAGED, "the record is damaged")                                                  \
+    X(CAIRN_ERR_IO, "reading from the disk failed")                                                \
+    X(CAIRN_ERR_NOMEM, "out of memory")                                                            \
+    X(CAIRN_ERR_QUEUE_FULL, "the write queue is full")                                             \
+    X(CAIRN_ERR_DISK_FULL, "the disk is full")                                                     \
+    X(CAIRN_ERR_TOO_LARGE, "the record does not fit a segment")                                    \
+    X(CAIRN_ERR_FAILED, "an earlier write or sync failed; the store is read-only until restarted") \
+    X(CAIRN_ERR_UNKNOWN, "the disk failed under this write; whether it is durable is not known")   \
+    X(CAIRN_ERR_CLOSING, "the store is closing")                                                   \
+    X(CAIRN_ERR_LOCKED, "another process has the store open")                                      \
+    X(CAIRN_ERR_CORRUPT, "the store is corrupt")
+
+typedef enum en_cairn_err_t {
+#define X(name, text) name,
+    CAIRN_ERRORS(X)
+#undef X
+} cairn_err_t;
+
+/** The text of an error; static memory. */
+const char *cairn_strerror(cairn_err_t err);
+
+/** a piece of memory that someone else owns */
+typedef struct st_cairn_bytes_t {
+    const void *base;
+    size_t count;
+} cairn_bytes_t;
+
+/** a key with its hash; made by cairn_key(); borrows the bytes */
+typedef struct st_cairn_key_t {
+    const void *bytes;
+    size_t count;
+    uint64_t hash;
+} cairn_key_t;
+
+/** Hashes a key of 1 to CAIRN_KEY_BYTES_MAX bytes. */
+cairn_key_t cairn_key(const void *bytes, size_t count);
+
+/** room for a message to a person from the functions that take `errmsg` */
+#define CAIRN_ERRMSG_BYTES 512
+
+#endif
