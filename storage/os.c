@@ -299,6 +299,13 @@ static uint64_t real_monotonic_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+static uint64_t real_coarse_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 const cairn_os_t cairn_os_real = {
     .open_dir = real_open_dir,
     .list = real_list,
@@ -331,6 +338,7 @@ const cairn_os_t cairn_os_real = {
     .random = real_random,
     .now_ms = real_now_ms,
     .monotonic_ns = real_monotonic_ns,
+    .coarse_ms = real_coarse_ms,
 };
 
 const cairn_os_t *cairn_os = &cairn_os_real;

@@ -61,6 +61,7 @@ typedef struct st_cairn_os_t {
     int (*random)(void *base, size_t count);
     uint64_t (*now_ms)(void);      /* wall clock, Unix epoch */
     uint64_t (*monotonic_ns)(void);
+    uint64_t (*coarse_ms)(void); /* monotonic, a few ms behind, nearly free; for ageing things */
 } cairn_os_t;
 
 /** the table in use: the real system unless a test has put its own here */

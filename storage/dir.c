@@ -1,0 +1,207 @@
+/*
+ * storage/dir.c - the data directory.
+ *
+ * STORE is text, so that a person can look at it:
+ *
+ *     cairn store 1
+ *     uuid 5f0c0d2f1d6a4d0c9a54b3c6a2f5e781
+ *     newest 000000000000002a
+ *     durable 57
+ *     sum 0123456789abcdef
+ *
+ * `sum` is XXH3-64 of all before it. Nothing else may follow.
+ */
+#include "storage/dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "storage/os.h"
+
+#define STORE_NAME "STORE"
+#define STORE_TMP_NAME "STORE.tmp"
+#define STORE_BYTES_MAX 512
+
+void cairn_segment_name(char name[CAIRN_SEGMENT_NAME_BYTES], uint64_t first_version,
+                        uint32_t generation)
+{
+    snprintf(name, CAIRN_SEGMENT_NAME_BYTES, "%016" PRIx64 "-%04" PRIx32 ".seg", first_version,
+             generation);
+}
+
+bool cairn_segment_name_parse(const char *name, uint64_t *first_version, uint32_t *generation)
+{
+    char canonical[CAIRN_SEGMENT_NAME_BYTES];
+    if (sscanf(name, "%16" SCNx64 "-%8" SCNx32 ".seg", first_version, generation) != 2)
+        return false;
+    cairn_segment_name(canonical, *first_version, *generation);
+    return strcmp(canonical, name) == 0;
+}
+
+static size_t format_store(const cairn_dir_t *dir, char *text)
+{
+    char uuid[2 * CAIRN_UUID_BYTES + 1];
+    for (size_t i = 0; i < CAIRN_UUID_BYTES; ++i)
+        snprintf(uuid + 2 * i, 3, "%02x", dir->uuid[i]);
+    int n = snprintf(text, STORE_BYTES_MAX,
+                     "cairn store 1\nuuid %s\nnewest %016" PRIx64 "\ndurable %" PRIu64 "\n", uuid,
+                     dir->newest_first, dir->durable_version);
+    uint64_t sum = XXH3_64bits(text, (size_t)n);
+    n += snprintf(text + n, STORE_BYTES_MAX - (size_t)n, "sum %016" PRIx64 "\n", sum);
+    return (size_t)n;
+}
+
+/** reads the text back; it is ours only if writing what was read gives the same bytes */
+static bool parse_store(cairn_dir_t *dir, const char *text, size_t bytes)
+{
+    char uuid[2 * CAIRN_UUID_BYTES + 1], again[STORE_BYTES_MAX];
+    uint64_t sum;
+    if (sscanf(text,
+               "cairn store 1\nuuid %32[0-9a-f]\nnewest %16" SCNx64 "\ndurable %" SCNu64
+               "\nsum %16" SCNx64 "\n",
+               uuid, &dir->newest_first, &dir->durable_version, &sum) != 4 ||
+        strlen(uuid) != 2 * CAIRN_UUID_BYTES)
+        return false;
+    for (size_t i = 0; i < CAIRN_UUID_BYTES; ++i) {
+        unsigned byte;
+        if (sscanf(uuid + 2 * i, "%2x", &byte) != 1)
+            return false;
+        dir->uuid[i] = (uint8_t)byte;
+    }
+    return format_store(dir, again) == bytes && memcmp(again, text, bytes) == 0;
+}
+
+static cairn_err_t read_store(cairn_dir_t *dir, int fd, const char *path, char *errmsg)
+{
+    char text[STORE_BYTES_MAX + 1];
+    int64_t n = cairn_os->pread(fd, text, STORE_BYTES_MAX, 0);
+    if (n < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s/" STORE_NAME ": cannot be read: %s", path,
+                 strerror((int)-n));
+        return CAIRN_ERR_IO;
+    }
+    text[n] = '\0';
+    if (!parse_store(dir, text, (size_t)n)) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+                 "%s/" STORE_NAME ": not written by this version of cairn, or damaged; "
+                 "put the file back from a backup",
+                 path);
+        return CAIRN_ERR_CORRUPT;
+    }
+    return CAIRN_OK;
+}
+
+static bool is_segment(void *found, const char *name)
+{
+    uint64_t first_version;
+    uint32_t generation;
+    if (strcmp(name, CAIRN_SPARE_NAME) == 0 ||
+        cairn_segment_name_parse(name, &first_version, &generation))
+        *(bool *)found = true;
+    return !*(bool *)found;
+}
+
+/** a first start: no STORE and nothing it could have described */
+static cairn_err_t make_store(cairn_dir_t *dir, const char *path, char *errmsg)
+{
+    bool found = false;
+    int r = cairn_os->list(dir->fd, is_segment, &found);
+    if (r == 0 && found) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+                 "%s: there are segments but no " STORE_NAME " file; put it back from a backup",
+                 path);
+        return CAIRN_ERR_CORRUPT;
+    }
+    if (r == 0)
+        r = cairn_os->random(dir->uuid, sizeof(dir->uuid));
+    if (r < 0 || cairn_dir_note(dir, 0, 0) != CAIRN_OK) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: " STORE_NAME " cannot be written%s%s", path,
+                 r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+        return CAIRN_ERR_IO;
+    }
+    dir->is_new = true;
+    return CAIRN_OK;
+}
+
+cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
+{
+    memset(dir, 0, sizeof(*dir));
+    dir->fd = dir->lock_fd = -1;
+    if (path == NULL) {
+        dir->is_new = true;
+        return cairn_os->random(dir->uuid, sizeof(dir->uuid)) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
+    }
+
+    dir->fd = cairn_os->open_dir(path, true);
+    if (dir->fd < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be opened: %s", path, strerror(-dir->fd));
+        return CAIRN_ERR_IO;
+    }
+    cairn_err_t err;
+    dir->lock_fd = cairn_os->lock(dir->fd, "LOCK");
+    if (dir->lock_fd < 0) {
+        bool held = dir->lock_fd == -EWOULDBLOCK;
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, held ? "%s: another cairn is serving it" : "%s/LOCK: %s",
+                 path, strerror(-dir->lock_fd));
+        err = held ? CAIRN_ERR_LOCKED : CAIRN_ERR_IO;
+        goto Fail;
+    }
+    int fd = cairn_os->open(dir->fd, STORE_NAME, O_RDONLY);
+    if (fd == -ENOENT) {
+        err = make_store(dir, path, errmsg);
+    } else if (fd < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s/" STORE_NAME ": %s", path, strerror(-fd));
+        err = CAIRN_ERR_IO;
+    } else {
+        err = read_store(dir, fd, path, errmsg);
+        cairn_os->close(fd);
+    }
+    if (err == CAIRN_OK)
+        return CAIRN_OK;
+Fail:
+    cairn_dir_close(dir);
+    return err;
+}
+
+void cairn_dir_close(cairn_dir_t *dir)
+{
+    if (dir->lock_fd >= 0)
+        cairn_os->close(dir->lock_fd);
+    if (dir->fd >= 0)
+        cairn_os->close(dir->fd);
+    dir->fd = dir->lock_fd = -1;
+}
+
+cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version)
+{
+    if (cairn_dir_is_memory(dir))
+        return CAIRN_OK;
+    dir->newest_first = newest_first;
+    dir->durable_version = durable_version;
+    char text[STORE_BYTES_MAX];
+    size_t bytes = format_store(dir, text);
+    int fd = cairn_os->open(dir->fd, STORE_TMP_NAME, O_WRONLY | O_CREAT | O_TRUNC);
+    if (fd < 0)
+        return fd == -ENOSPC ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_IO;
+    struct iovec iov = {.iov_base = text, .iov_len = bytes};
+    int64_t n = cairn_os->pwritev(fd, &iov, 1, 0);
+    int synced = n == (int64_t)bytes ? cairn_os->sync(fd) : -EIO;
+    cairn_os->close(fd);
+    if (n == -ENOSPC)
+        return CAIRN_ERR_DISK_FULL;
+    if (synced < 0 || cairn_os->rename(dir->fd, STORE_TMP_NAME, STORE_NAME) < 0)
+        return CAIRN_ERR_IO;
+    return cairn_dir_sync(dir);
+}
+
+cairn_err_t cairn_dir_sync(const cairn_dir_t *dir)
+{
+    if (cairn_dir_is_memory(dir))
+        return CAIRN_OK;
+    return cairn_os->sync_dir(dir->fd) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
+}

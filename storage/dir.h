@@ -1,0 +1,61 @@
+/*
+ * storage/dir.h - the data directory: its lock, its STORE file, the names of its segments.
+ *
+ * The directory is the manifest: which segments there are is said by their names alone. STORE says
+ * whose directory it is and how far the log was known to reach, so that a lost newest file is found.
+ * In memory-only mode there is no directory and every function here is a quiet success.
+ */
+#ifndef CAIRN_STORAGE_DIR_H
+#define CAIRN_STORAGE_DIR_H
+
+#include "storage/types.h"
+
+#define CAIRN_UUID_BYTES 16
+/** "<first version>-<generation>.seg", both in hex, and a NUL */
+#define CAIRN_SEGMENT_NAME_BYTES 32
+/** the segment made ahead; it gets its name when its first version is known */
+#define CAIRN_SPARE_NAME "next.seg"
+
+typedef struct st_cairn_dir_t {
+    int fd;      /* -1: memory only */
+    int lock_fd; /* -1: memory only */
+    uint8_t uuid[CAIRN_UUID_BYTES];
+    bool is_new;              /* STORE was made by this open */
+    uint64_t newest_first;    /* first version of the newest segment STORE knew, 0 if none */
+    uint64_t durable_version; /* STORE knew everything up to here to be on disk */
+} cairn_dir_t;
+
+/**
+ * Opens and locks a data directory, making it (one level) and its STORE when they are missing.
+ * `path` NULL opens memory-only mode.
+ *
+ * Errors: LOCKED (another process has it), CORRUPT (STORE is not ours or damaged; or segments are
+ * there and STORE is not), IO; `errmsg` says what and where.
+ */
+cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg);
+
+/** Releases the lock and closes. */
+void cairn_dir_close(cairn_dir_t *dir);
+
+/**
+ * Replaces STORE by one that knows this newest segment and durable version: written aside, synced,
+ * renamed, directory synced. Threads: one at a time.
+ */
+cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version);
+
+/** Makes renames and new names durable. */
+cairn_err_t cairn_dir_sync(const cairn_dir_t *dir);
+
+static inline bool cairn_dir_is_memory(const cairn_dir_t *dir)
+{
+    return dir->fd < 0;
+}
+
+/** The name of a segment file. */
+void cairn_segment_name(char name[CAIRN_SEGMENT_NAME_BYTES], uint64_t first_version,
+                        uint32_t generation);
+
+/** Whether `name` is one that cairn_segment_name() writes, and its parts. */
+bool cairn_segment_name_parse(const char *name, uint64_t *first_version, uint32_t *generation);
+
+#endif

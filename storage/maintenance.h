@@ -1,0 +1,44 @@
+/*
+ * storage/maintenance.h - everything that keeps a roll free for the writer.
+ *
+ * One thread makes the next segment ahead of time and, after a roll, names the new active segment,
+ * seals the one before it and brings STORE up to date. It never appends to the log.
+ */
+#ifndef CAIRN_STORAGE_MAINTENANCE_H
+#define CAIRN_STORAGE_MAINTENANCE_H
+
+#include "storage/dir.h"
+#include "storage/health.h"
+#include "storage/segments.h"
+
+typedef struct st_cairn_maintenance_t cairn_maintenance_t;
+
+/**
+ * Starts the thread; it begins by making a spare. `dir` is its alone from now on, and slots in
+ * `space` are taken by it alone. NULL when there is no memory or thread.
+ */
+cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *space,
+                                             cairn_segments_t *segments, cairn_health_t *health,
+                                             uint64_t segment_bytes);
+
+/** Finishes what a roll has left to do, then ends the thread. A spare not used is removed. */
+void cairn_maintenance_stop(cairn_maintenance_t *maintenance);
+
+/**
+ * Takes the spare, which is the caller's to hand to cairn_maintenance_rolled(). Waits while one is
+ * being made; NULL when none can be had: the disk is full (health says so), or it failed.
+ * Threads: the writer.
+ */
+cairn_segment_t *cairn_maintenance_take_spare(cairn_maintenance_t *maintenance);
+
+/**
+ * The log has gone on in `active`; everything before, in `previous` (NULL if none), is durable.
+ * Threads: the writer, before it writes to `active`.
+ */
+void cairn_maintenance_rolled(cairn_maintenance_t *maintenance, cairn_segment_t *active,
+                              cairn_segment_t *previous, uint64_t durable_version);
+
+/** How large the latest commits have been, so that spares are zero-filled only where that pays. */
+void cairn_maintenance_note_commit_bytes(cairn_maintenance_t *maintenance, uint64_t bytes);
+
+#endif

@@ -1,0 +1,417 @@
+/*
+ * storage/segment.c - one file of the log, mapped read-only, and the address space they share.
+ */
+#include "storage/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "storage/os.h"
+
+/** how many segments may be mapped at once: the kernel allows a process 65,530 maps by default */
+#define SLOTS_MAX 65000
+#define SLOTS_MIN 8
+/** zeroes are laid down in pieces of this size */
+#define ZERO_PIECE_BYTES ((size_t)1 << 20)
+
+struct st_cairn_space_t {
+    uint8_t *base;
+    unsigned slot_shift; /* log2 of the slot's bytes */
+    uint32_t slot_count;
+    uint32_t next_slot; /* where the search for a free slot goes on */
+    /* release when a segment is mapped, acquire by those who come from the index */
+    _Atomic(cairn_segment_t *) *slots;
+};
+
+cairn_space_t *cairn_space_create(uint64_t segment_bytes)
+{
+    cairn_space_t *space = cairn_os->calloc(1, sizeof(*space));
+    if (space == NULL)
+        return NULL;
+    space->slot_shift = 16;
+    while (((uint64_t)1 << space->slot_shift) < segment_bytes)
+        ++space->slot_shift;
+    uint64_t slots = (CAIRN_LOC_MAX + 1) * CAIRN_RECORD_ALIGN >> space->slot_shift;
+    space->slot_count = slots < SLOTS_MAX ? (uint32_t)slots : SLOTS_MAX;
+    do
+        space->base = cairn_os->reserve((size_t)space->slot_count << space->slot_shift);
+    while (space->base == NULL && (space->slot_count /= 2) >= SLOTS_MIN);
+    if (space->base != NULL)
+        space->slots = cairn_os->calloc(space->slot_count, sizeof(*space->slots));
+    if (space->slots == NULL) {
+        cairn_space_destroy(space);
+        return NULL;
+    }
+    return space;
+}
+
+void cairn_space_destroy(cairn_space_t *space)
+{
+    if (space->slots != NULL)
+        for (uint32_t i = 0; i < space->slot_count; ++i)
+            assert(atomic_load_explicit(&space->slots[i], memory_order_relaxed) == NULL);
+    if (space->base != NULL)
+        cairn_os->unreserve(space->base, cairn_space_bytes(space));
+    cairn_os->free(space->slots);
+    cairn_os->free(space);
+}
+
+uint64_t cairn_space_bytes(const cairn_space_t *space)
+{
+    return (uint64_t)space->slot_count << space->slot_shift;
+}
+
+cairn_segment_t *cairn_space_segment(const cairn_space_t *space, cairn_loc_t loc)
+{
+    uint64_t slot = loc * CAIRN_RECORD_ALIGN >> space->slot_shift;
+    assert(slot < space->slot_count);
+    /* acquire: pairs with the release in take_slot() */
+    cairn_segment_t *segment = atomic_load_explicit(&space->slots[slot], memory_order_acquire);
+    assert(segment != NULL);
+    return segment;
+}
+
+const cairn_record_t *cairn_space_record(const cairn_space_t *space, cairn_loc_t loc)
+{
+    return (const cairn_record_t *)(space->base + loc * CAIRN_RECORD_ALIGN);
+}
+
+cairn_loc_t cairn_segment_loc(const cairn_segment_t *segment, uint64_t offset)
+{
+    assert(offset % CAIRN_RECORD_ALIGN == 0 && offset < segment->bytes);
+    return (((uint64_t)segment->slot << segment->space->slot_shift) + offset) / CAIRN_RECORD_ALIGN;
+}
+
+uint64_t cairn_segment_offset(const cairn_segment_t *segment, cairn_loc_t loc)
+{
+    return loc * CAIRN_RECORD_ALIGN - ((uint64_t)segment->slot << segment->space->slot_shift);
+}
+
+/* Slots are taken and left by one thread at a time: recovery, then maintenance. */
+static bool take_slot(cairn_space_t *space, cairn_segment_t *segment)
+{
+    for (uint32_t tried = 0; tried < space->slot_count; ++tried) {
+        uint32_t slot = (space->next_slot + tried) % space->slot_count;
+        if (atomic_load_explicit(&space->slots[slot], memory_order_relaxed) != NULL)
+            continue;
+        segment->slot = slot;
+        segment->space = space;
+        segment->map = space->base + ((uint64_t)slot << space->slot_shift);
+        space->next_slot = slot + 1;
+        return true;
+    }
+    return false;
+}
+
+static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space)
+{
+    if (segment->bytes > (uint64_t)1 << space->slot_shift || !take_slot(space, segment))
+        return CAIRN_ERR_NOMEM;
+    size_t blocks = (segment->bytes + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES;
+    segment->stamps = cairn_os->calloc(blocks, sizeof(*segment->stamps));
+    if (segment->stamps == NULL || cairn_os->map(segment->map, segment->bytes, segment->fd) < 0) {
+        segment->map = NULL;
+        return CAIRN_ERR_NOMEM;
+    }
+    /* release: pairs with the acquire in cairn_space_segment() */
+    atomic_store_explicit(&space->slots[segment->slot], segment, memory_order_release);
+    return CAIRN_OK;
+}
+
+static cairn_segment_t *new_segment(int fd, uint64_t bytes)
+{
+    cairn_segment_t *segment = cairn_os->calloc(1, sizeof(*segment));
+    if (segment != NULL) {
+        segment->fd = fd;
+        segment->bytes = bytes;
+        atomic_init(&segment->end, CAIRN_SEGMENT_HEADER_BYTES);
+    }
+    return segment;
+}
+
+void cairn_segment_close(cairn_segment_t *segment)
+{
+    assert(atomic_load_explicit(&segment->pins, memory_order_acquire) == 0);
+    if (segment->map != NULL) {
+        atomic_store_explicit(&segment->space->slots[segment->slot], NULL, memory_order_release);
+        cairn_os->unmap(segment->map, segment->bytes);
+    }
+    cairn_os->close(segment->fd);
+    cairn_os->free(segment->stamps);
+    cairn_os->free(segment);
+}
+
+static cairn_err_t err_of(int64_t r)
+{
+    if (r >= 0)
+        return CAIRN_OK;
+    if (r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
+        return CAIRN_ERR_DISK_FULL;
+    return r == -ENOMEM ? CAIRN_ERR_NOMEM : CAIRN_ERR_IO;
+}
+
+static cairn_err_t write_all(int fd, const void *base, size_t count, uint64_t offset)
+{
+    while (count != 0) {
+        struct iovec iov = {.iov_base = (void *)base, .iov_len = count};
+        int64_t n = cairn_os->pwritev(fd, &iov, 1, offset);
+        if (n <= 0)
+            return n == 0 ? CAIRN_ERR_IO : err_of(n);
+        base = (const uint8_t *)base + n;
+        count -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return CAIRN_OK;
+}
+
+static cairn_err_t zero_fill(int fd, uint64_t bytes)
+{
+    static const uint8_t zeroes[ZERO_PIECE_BYTES];
+    cairn_err_t err = CAIRN_OK;
+    for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK; offset += sizeof(zeroes)) {
+        uint64_t count = bytes - offset < sizeof(zeroes) ? bytes - offset : sizeof(zeroes);
+        err = write_all(fd, zeroes, count, offset);
+        /* what is dirty all at once would be waited for by the next commit's sync */
+        if (err == CAIRN_OK)
+            err = err_of(cairn_os->sync(fd));
+    }
+    return err;
+}
+
+static cairn_err_t write_header(cairn_segment_t *segment, const cairn_dir_t *dir)
+{
+    cairn_segment_header_t header = {
+        .magic = {'C', 'A', 'I', 'R', 'N', 'S', 'E', 'G'},
+        .format = CAIRN_SEGMENT_FORMAT,
+        .header_bytes = CAIRN_SEGMENT_HEADER_BYTES,
+        .created_ms = cairn_os->now_ms(),
+        .segment_bytes = segment->bytes,
+    };
+    if (cairn_os->random(&segment->salt, sizeof(segment->salt)) < 0)
+        return CAIRN_ERR_IO;
+    header.salt = segment->salt;
+    memcpy(header.uuid, dir->uuid, sizeof(header.uuid));
+    header.sum = XXH3_64bits(&header, offsetof(cairn_segment_header_t, sum));
+    return write_all(segment->fd, &header, sizeof(header), 0);
+}
+
+/** reserves the file's bytes on disk, or in memory just says how long it is */
+static cairn_err_t give_size(const cairn_segment_t *segment, const cairn_dir_t *dir, bool fill)
+{
+    if (cairn_dir_is_memory(dir))
+        return err_of(cairn_os->truncate(segment->fd, segment->bytes));
+    cairn_err_t err = err_of(cairn_os->preallocate(segment->fd, segment->bytes));
+    if (err == CAIRN_OK && fill && cairn_os->overwrites_in_place(segment->fd))
+        err = zero_fill(segment->fd, segment->bytes);
+    return err;
+}
+
+cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space,
+                                 const cairn_dir_t *dir, const cairn_segment_create_t *how)
+{
+    bool on_disk = !cairn_dir_is_memory(dir);
+    int fd;
+    if (on_disk) {
+        cairn_os->unlink(dir->fd, CAIRN_SPARE_NAME); /* an abandoned one; usually there is none */
+        fd = cairn_os->open(dir->fd, CAIRN_SPARE_NAME, O_RDWR | O_CREAT | O_EXCL);
+    } else {
+        fd = cairn_os->memory_file("cairn-segment");
+    }
+    if (fd < 0)
+        return err_of(fd);
+    cairn_err_t err = CAIRN_ERR_NOMEM;
+    cairn_segment_t *segment = new_segment(fd, how->segment_bytes);
+    if (segment != NULL)
+        err = give_size(segment, dir, how->zero_fill);
+    if (err == CAIRN_OK)
+        err = write_header(segment, dir);
+    if (err == CAIRN_OK && on_disk)
+        err = err_of(cairn_os->sync(fd));
+    if (err == CAIRN_OK)
+        err = cairn_dir_sync(dir);
+    if (err == CAIRN_OK)
+        err = map_segment(segment, space);
+    if (err != CAIRN_OK) {
+        if (segment != NULL)
+            cairn_segment_close(segment);
+        else
+            cairn_os->close(fd);
+        if (on_disk)
+            cairn_os->unlink(dir->fd, CAIRN_SPARE_NAME);
+        return err;
+    }
+    *created = segment;
+    return CAIRN_OK;
+}
+
+/** what is wrong with a header, or NULL */
+static const char *header_fault(const cairn_segment_header_t *header, const cairn_dir_t *dir)
+{
+    if (memcmp(header->magic, "CAIRNSEG", 8) != 0)
+        return "this is not a segment of cairn";
+    if (header->format != CAIRN_SEGMENT_FORMAT)
+        return "it was written by another version of cairn";
+    if (XXH3_64bits(header, offsetof(cairn_segment_header_t, sum)) != header->sum)
+        return "the header's checksum does not match";
+    if (header->header_bytes != CAIRN_SEGMENT_HEADER_BYTES)
+        return "the header has another length";
+    if (memcmp(header->uuid, dir->uuid, CAIRN_UUID_BYTES) != 0)
+        return "it belongs to another store";
+    return NULL;
+}
+
+bool cairn_segment_footer_at(const cairn_segment_t *segment, uint64_t offset,
+                             cairn_segment_footer_t *footer)
+{
+    if (offset < CAIRN_SEGMENT_HEADER_BYTES || offset % CAIRN_RECORD_ALIGN != 0 ||
+        offset + CAIRN_SEGMENT_FOOTER_BYTES > segment->bytes)
+        return false;
+    memcpy(footer, segment->map + offset, sizeof(*footer));
+    return memcmp(footer->magic, "CAIRNEND", 8) == 0 && footer->salt == segment->salt &&
+           footer->end == offset &&
+           XXH3_64bits(footer, offsetof(cairn_segment_footer_t, sum)) == footer->sum;
+}
+
+uint64_t cairn_segment_file_bytes(const cairn_dir_t *dir, const char *name)
+{
+    int fd = cairn_os->open(dir->fd, name, O_RDONLY);
+    if (fd < 0)
+        return 0;
+    int64_t bytes = cairn_os->size(fd);
+    cairn_os->close(fd);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/** opens for writing where that is allowed: a sealed file is read-only and needs no more */
+static int open_file(const cairn_dir_t *dir, const char *name)
+{
+    int fd = cairn_os->open(dir->fd, name, O_RDWR);
+    return fd == -EACCES ? cairn_os->open(dir->fd, name, O_RDONLY) : fd;
+}
+
+cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
+                               const cairn_dir_t *dir, const char *name, char *errmsg)
+{
+    cairn_segment_t *segment = NULL;
+    cairn_err_t err = CAIRN_ERR_IO;
+    int fd = open_file(dir, name);
+    int64_t bytes = fd < 0 ? fd : cairn_os->size(fd);
+    if (bytes < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: %s", name, strerror((int)-bytes));
+        goto Fail;
+    }
+    err = CAIRN_ERR_CORRUPT;
+    if (bytes < CAIRN_SEGMENT_HEADER_BYTES) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: it has %lld bytes, a segment at least %d", name,
+                 (long long)bytes, CAIRN_SEGMENT_HEADER_BYTES);
+        goto Fail;
+    }
+    segment = new_segment(fd, (uint64_t)bytes);
+    err = segment != NULL ? map_segment(segment, space) : CAIRN_ERR_NOMEM;
+    if (err != CAIRN_OK) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: no memory or address space to map it", name);
+        goto Fail;
+    }
+    if (cairn_os->populate(segment->map, CAIRN_SEGMENT_HEADER_BYTES) < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: the disk cannot read its header", name);
+        err = CAIRN_ERR_IO;
+        goto Fail;
+    }
+    const cairn_segment_header_t *header = (const cairn_segment_header_t *)segment->map;
+    const char *fault = header_fault(header, dir);
+    if (fault != NULL) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: %s", name, fault);
+        err = CAIRN_ERR_CORRUPT;
+        goto Fail;
+    }
+    segment->salt = header->salt;
+    segment->generation = header->generation;
+    *opened = segment;
+    return CAIRN_OK;
+Fail:
+    if (segment != NULL)
+        cairn_segment_close(segment);
+    else if (fd >= 0)
+        cairn_os->close(fd);
+    return err;
+}
+
+cairn_err_t cairn_segment_rename_spare(const cairn_segment_t *segment, const cairn_dir_t *dir)
+{
+    if (cairn_dir_is_memory(dir))
+        return CAIRN_OK;
+    char name[CAIRN_SEGMENT_NAME_BYTES];
+    cairn_segment_name(name, segment->first_version, segment->generation);
+    if (cairn_os->rename(dir->fd, CAIRN_SPARE_NAME, name) < 0)
+        return CAIRN_ERR_IO;
+    return cairn_dir_sync(dir);
+}
+
+cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t reason)
+{
+    uint64_t end = atomic_load_explicit(&segment->end, memory_order_acquire);
+    assert(end <= cairn_segment_capacity(segment));
+    cairn_segment_footer_t footer = {
+        .magic = {'C', 'A', 'I', 'R', 'N', 'E', 'N', 'D'},
+        .salt = segment->salt,
+        .end = end,
+        .first_version = segment->first_version,
+        .counts = segment->counts,
+        .sealed_ms = cairn_os->now_ms(),
+        .reason = reason,
+    };
+    footer.sum = XXH3_64bits(&footer, offsetof(cairn_segment_footer_t, sum));
+    cairn_err_t err = write_all(segment->fd, &footer, sizeof(footer), end);
+    /* synced before the cut: a file cut first could lose its footer and, with it, its end */
+    if (err == CAIRN_OK)
+        err = err_of(cairn_os->sync(segment->fd));
+    if (err == CAIRN_OK)
+        err = err_of(cairn_os->truncate(segment->fd, end + sizeof(footer)));
+    if (err == CAIRN_OK)
+        err = err_of(cairn_os->sync(segment->fd));
+    if (err == CAIRN_OK)
+        err = err_of(cairn_os->make_readonly(segment->fd));
+    if (err == CAIRN_OK)
+        atomic_store_explicit(&segment->sealed, true, memory_order_release);
+    return err;
+}
+
+uint64_t cairn_segment_capacity(const cairn_segment_t *segment)
+{
+    return segment->bytes < CAIRN_SEGMENT_FOOTER_BYTES
+               ? 0
+               : (segment->bytes - CAIRN_SEGMENT_FOOTER_BYTES) & ~(uint64_t)(CAIRN_RECORD_ALIGN - 1);
+}
+
+static void count_put(cairn_segment_counts_t *counts, uint64_t expiry_ms)
+{
+    ++counts->puts;
+    if (expiry_ms == 0) {
+        ++counts->puts_without_expiry;
+        return;
+    }
+    if (counts->expiry_least_ms == 0 || expiry_ms < counts->expiry_least_ms)
+        counts->expiry_least_ms = expiry_ms;
+    if (expiry_ms > counts->expiry_most_ms)
+        counts->expiry_most_ms = expiry_ms;
+}
+
+void cairn_segment_count(cairn_segment_t *segment, const cairn_record_t *record)
+{
+    cairn_segment_counts_t *counts = &segment->counts;
+    cairn_record_type_t type = cairn_record_type(record);
+    if (type == CAIRN_RECORD_MARK)
+        return;
+    counts->fold = (counts->fold << 1 | counts->fold >> 63) ^ record->head_sum;
+    if (type == CAIRN_RECORD_PUT)
+        count_put(counts, cairn_record_expiry_ms(record));
+    else if (type == CAIRN_RECORD_DELETE)
+        ++counts->deletes;
+    if (type == CAIRN_RECORD_LINK)
+        segment->first_version = record->version + 1;
+    counts->last_version = record->version;
+}

@@ -1,0 +1,34 @@
+/*
+ * storage/segments.h - the live segments, in order of version.
+ *
+ * Threads: any; the lock is held for the walk over an array, never across I/O.
+ */
+#ifndef CAIRN_STORAGE_SEGMENTS_H
+#define CAIRN_STORAGE_SEGMENTS_H
+
+#include <pthread.h>
+
+#include "storage/segment.h"
+
+typedef struct st_cairn_segments_t {
+    pthread_mutex_t mutex;
+    cairn_segment_t **list; /* guarded by mutex, as is all below */
+    size_t count;
+    size_t room;
+} cairn_segments_t;
+
+void cairn_segments_init(cairn_segments_t *segments);
+
+/** Closes every segment and frees the list. */
+void cairn_segments_dispose(cairn_segments_t *segments);
+
+/** Makes sure that the next add finds room. Errors: NOMEM. */
+cairn_err_t cairn_segments_reserve(cairn_segments_t *segments);
+
+/** Adds the newest segment; room has been reserved. */
+void cairn_segments_add(cairn_segments_t *segments, cairn_segment_t *segment);
+
+/** The newest, NULL if there is none. */
+cairn_segment_t *cairn_segments_newest(cairn_segments_t *segments);
+
+#endif

@@ -1,0 +1,229 @@
+/*
+ * storage/store.h - the door of storage: open a store, read a key, queue a write.
+ *
+ * A write, from the outside: cairn_write_create() frames it, cairn_store_submit() queues it, the
+ * writer decides, logs and syncs it together with whatever else is waiting, and `on_done` of its
+ * sink hands it back, decided. A read: cairn_store_get() finds the value in the map; if it is not in
+ * memory (COLD), cairn_store_load() brings it in on the I/O pool and `on_done` says when.
+ *
+ * Threads: those that call get, load or submit are registered by cairn_thread_register() and
+ * announce a quiescent state between requests; a value got is theirs until then, or for as long as
+ * it is pinned.
+ */
+#ifndef CAIRN_STORAGE_STORE_H
+#define CAIRN_STORAGE_STORE_H
+
+#include <stdatomic.h>
+
+#include <urcu/wfcqueue.h>
+
+#include "storage/meta.h"
+#include "storage/types.h"
+
+typedef struct st_cairn_store_t cairn_store_t;
+
+typedef enum en_cairn_durability_t {
+    CAIRN_SYNC, /* answered after it is on disk */
+    CAIRN_ASYNC /* answered after it is in the log; on disk within sync_interval_ms */
+} cairn_durability_t;
+
+typedef struct st_cairn_store_options_t {
+    const char *path; /* the data directory; NULL for memory only */
+    uint64_t segment_bytes;
+    uint64_t sync_interval_ms;
+    uint64_t queue_ops_max;   /* writes that may wait at once */
+    uint64_t queue_bytes_max; /* and the bytes of their records */
+    unsigned io_threads;
+    /* called by cairn_store_open() now and then while it replays; may be NULL */
+    void (*on_progress)(void *ctx, uint64_t bytes_done, uint64_t bytes_total);
+    /* a line for the log, from any thread of storage; may be NULL */
+    void (*on_log)(void *ctx, const char *line);
+    void *ctx;
+} cairn_store_options_t;
+
+/**
+ * Opens a store, making it if it is not there, and replays it: every acknowledged write is in the
+ * index when this returns OK. Starts the writer, maintenance and the I/O pool.
+ *
+ * The calling thread must not be registered; it is for the duration.
+ * Errors: LOCKED, CORRUPT, IO, DISK_FULL, NOMEM; `errmsg` (CAIRN_ERRMSG_BYTES) says what, where and
+ * what to do.
+ */
+cairn_err_t cairn_store_open(cairn_store_t **store, const cairn_store_options_t *options,
+                             char *errmsg);
+
+/**
+ * Finishes what is queued, syncs, stops the threads and frees. Every thread has unregistered, every
+ * pin is released and nobody submits any more. Returns whether all that was acknowledged is on disk.
+ */
+cairn_err_t cairn_store_close(cairn_store_t *store);
+
+/** Registers and unregisters the calling thread as one that reads or submits. */
+void cairn_thread_register(void);
+void cairn_thread_unregister(void);
+
+/** The calling thread holds nothing it got from the store except what it pinned. */
+void cairn_thread_quiescent(void);
+
+/* ---------------------------------------------------------------- reading */
+
+/** a value where it lies in the map */
+typedef struct st_cairn_value_t {
+    const uint8_t *bytes;
+    size_t count;
+    cairn_bytes_t meta; /* read with cairn_meta_next() */
+    uint64_t version;
+    uint64_t written_ms;
+    uint64_t expiry_ms; /* 0: never */
+    uint64_t loc;       /* names this very record; what a load brings in */
+    struct st_cairn_segment_t *_segment;
+} cairn_value_t;
+
+/**
+ * Finds the value of a key and makes sure that what it gives is what was put.
+ *
+ * `loaded` is the location a load has just brought in and verified, else 0. Does no I/O, unless the
+ * kernel took a page away in the instant since it was seen in memory.
+ *
+ * Returns OK (the value stays until the thread's next quiescent state, longer if pinned); NOT_FOUND;
+ * COLD (`value->loc` is to be loaded, by this thread, before its next quiescent state); DAMAGED.
+ */
+cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64_t loaded,
+                            cairn_value_t *value);
+
+/**
+ * Whether a write of this key would have to wait for the disk to see what is there now.
+ *
+ * Returns OK, or COLD with `*loc` to load before submitting.
+ */
+cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, uint64_t *loc);
+
+/** Keeps a value got beyond the quiescent state; undone by cairn_value_unpin(), on any thread. */
+void cairn_value_pin(const cairn_value_t *value);
+void cairn_value_unpin(const cairn_value_t *value);
+
+/** a record to be brought in; the caller's memory until on_done has been called */
+typedef struct st_cairn_load_t cairn_load_t;
+struct st_cairn_load_t {
+    uint64_t loc;                         /* from a COLD answer */
+    void (*on_done)(cairn_load_t *load);  /* on a thread of the I/O pool */
+    cairn_err_t err;                      /* out: OK, DAMAGED, IO */
+    cairn_load_t *_next;
+    cairn_store_t *_store;
+    struct st_cairn_segment_t *_segment;
+};
+
+/** Queues a load. Threads: the one that got COLD, before its next quiescent state. */
+void cairn_store_load(cairn_store_t *store, cairn_load_t *load);
+
+/* ---------------------------------------------------------------- writing */
+
+typedef enum en_cairn_write_op_t { CAIRN_WRITE_PUT, CAIRN_WRITE_DELETE } cairn_write_op_t;
+
+typedef struct st_cairn_write_t cairn_write_t;
+typedef struct st_cairn_sink_t cairn_sink_t;
+
+/** where finished writes go: one for each thread that submits; outlives what it submitted */
+struct st_cairn_sink_t {
+    /* takes a list of finished writes, linked by `next`, in the order they were decided; runs on
+     * the writer thread, once a commit, and must not block */
+    void (*on_done)(cairn_sink_t *sink, cairn_write_t *list);
+    /* the writer's */
+    cairn_write_t *_first;
+    cairn_write_t **_last;
+    cairn_sink_t *_next_touched;
+};
+
+struct st_cairn_write_t {
+    cairn_write_op_t op;
+    cairn_durability_t durability;
+    cairn_key_t key;
+    cairn_sink_t *sink;
+    void *ctx; /* the submitter's */
+
+    cairn_err_t err;    /* out: OK, NOT_FOUND (delete), DISK_FULL, FAILED, UNKNOWN, NOMEM */
+    bool existed;       /* out: there was a value before this */
+    uint64_t version;   /* out: of this write */
+    cairn_write_t *next; /* out: in the list handed to on_done */
+
+    /* the writer's */
+    struct cds_wfcq_node _node;
+    _Atomic bool _submitted; /* release in submit, acquire in the writer: carries all of the above */
+    bool _logged;            /* it has a record in this commit */
+    bool _superseded;        /* a later async write of this commit is already in the index */
+    cairn_write_t *_same_key; /* the write of the same key before this one in the commit */
+    uint64_t _loc;
+    uint64_t _span;
+    const void *_tail; /* a value too large to copy: borrowed from the submitter */
+    size_t _tail_bytes;
+    size_t _head_bytes; /* of _record that are in place */
+    struct st_cairn_record_t *_record;
+};
+
+/** values up to this size are copied by cairn_write_create(), larger ones are borrowed */
+#define CAIRN_WRITE_COPY_BYTES 4096
+
+/**
+ * Frames a write: header, key, meta, sums. `value` above CAIRN_WRITE_COPY_BYTES is borrowed until
+ * the write has come back through the sink. The caller sets durability, sink and ctx.
+ *
+ * Owner: freed by cairn_write_destroy() before submit or after on_done. NULL when out of memory.
+ */
+cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, cairn_bytes_t meta,
+                                  cairn_bytes_t value);
+void cairn_write_destroy(cairn_write_t *write);
+
+/**
+ * Queues a write. On OK it is the writer's until on_done; on any other result still the caller's.
+ *
+ * Errors: QUEUE_FULL, TOO_LARGE (the record would not fit a segment), FAILED (read-only since a
+ * failed sync), CLOSING.
+ */
+cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write);
+
+/* ---------------------------------------------------------------- looking */
+
+/** buckets are powers of two of microseconds: bucket i counts what took less than 2^i us */
+#define CAIRN_HISTOGRAM_BUCKETS 24
+
+typedef struct st_cairn_store_stats_t {
+    uint64_t keys;
+    uint64_t index_bytes;
+    uint64_t index_slots;
+    uint64_t last_version;
+    uint64_t durable_version;
+    uint64_t segments;
+    uint64_t disk_bytes; /* of the segments' records */
+    uint64_t dead_bytes; /* of them, no longer pointed to */
+    uint64_t queued_ops;
+    uint64_t queued_bytes;
+    uint64_t commits;
+    uint64_t commit_records;
+    uint64_t commit_bytes;
+    uint64_t sync_ns_sum;
+    uint64_t syncs[CAIRN_HISTOGRAM_BUCKETS];
+    uint64_t loads;  /* cold records brought in */
+    bool disk_full;  /* no next segment can be made */
+    bool failed;     /* poisoned: read-only */
+    bool in_memory;
+} cairn_store_stats_t;
+
+/** Threads: any registered. */
+void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats);
+
+typedef struct st_cairn_segment_info_t {
+    char name[32];
+    uint64_t first_version;
+    uint64_t end; /* bytes of header and records */
+    uint64_t dead_bytes;
+    bool sealed;
+} cairn_segment_info_t;
+
+/**
+ * What there is of segments, in order of version: fills up to `count` of `infos` beginning with the
+ * `from`th, returns how many. Threads: any registered.
+ */
+size_t cairn_store_segments(cairn_store_t *store, size_t from, cairn_segment_info_t *infos,
+                            size_t count);
+
+#endif
