@@ -16,9 +16,8 @@ cairn_err_t cairn_log_init(cairn_log_t *log)
 {
     memset(log, 0, sizeof(*log));
     log->buffer = cairn_os->alloc(CAIRN_COMMIT_BUFFER_BYTES);
-    log->pieces = cairn_os->alloc((size_t)CAIRN_COMMIT_RECORDS_MAX * CAIRN_CHAIN_PIECE_BYTES);
     log->iovs = cairn_os->alloc((CAIRN_COMMIT_IOVS_MAX + 8) * sizeof(*log->iovs));
-    if (log->buffer != NULL && log->pieces != NULL && log->iovs != NULL)
+    if (log->buffer != NULL && log->iovs != NULL)
         return CAIRN_OK;
     cairn_log_dispose(log);
     return CAIRN_ERR_NOMEM;
@@ -27,7 +26,6 @@ cairn_err_t cairn_log_init(cairn_log_t *log)
 void cairn_log_dispose(cairn_log_t *log)
 {
     cairn_os->free(log->buffer);
-    cairn_os->free(log->pieces);
     cairn_os->free(log->iovs);
     memset(log, 0, sizeof(*log));
 }
@@ -128,8 +126,7 @@ void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
     r->version = ++log->commit_version;
     r->written |= now_ms & CAIRN_MS48_MAX;
     r->head_sum = cairn_record_head_sum(r, log->active->salt, offset);
-    memcpy(log->pieces + (size_t)log->commit_records * CAIRN_CHAIN_PIECE_BYTES, &r->body_sum,
-           CAIRN_CHAIN_PIECE_BYTES);
+    log->chain = cairn_chain_next(&log->chain, r);
     ++log->commit_records;
 
     memcpy(buffer_take(log, write->_head_bytes), r, write->_head_bytes);
@@ -151,8 +148,6 @@ void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
 
 static void fill_mark(cairn_log_t *log, uint64_t now_ms)
 {
-    size_t pieces = (size_t)log->commit_records * CAIRN_CHAIN_PIECE_BYTES;
-    log->chain = cairn_chain_next(&log->chain, log->pieces, pieces);
     cairn_mark_t mark = {
         .durable_version = log->durable_version,
         .chain = log->chain,

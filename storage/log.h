@@ -42,7 +42,6 @@ typedef struct st_cairn_log_t {
     uint32_t commit_records;
     uint8_t *buffer;
     size_t buffer_used;
-    uint8_t *pieces; /* of the chain */
     struct iovec *iovs;
     int iov_count;
     cairn_record_t *mark; /* its place in the buffer */

@@ -142,13 +142,13 @@ void cairn_record_read_link(const cairn_record_t *r, cairn_link_t *link)
     memcpy(link, cairn_record_value(r), sizeof(*link));
 }
 
-cairn_chain_t cairn_chain_next(const cairn_chain_t *before, const void *pieces, size_t bytes)
+cairn_chain_t cairn_chain_next(const cairn_chain_t *before, const cairn_record_t *r)
 {
-    XXH3_state_t state;
-    XXH3_INITSTATE(&state);
-    XXH3_128bits_reset(&state);
-    XXH3_128bits_update(&state, before, sizeof(*before));
-    XXH3_128bits_update(&state, pieces, bytes);
-    XXH128_hash_t next = XXH3_128bits_digest(&state);
+    struct {
+        cairn_chain_t before;
+        uint8_t piece[CAIRN_RECORD_HEAD_BYTES - 8];
+    } input = {.before = *before};
+    memcpy(input.piece, &r->body_sum, sizeof(input.piece));
+    XXH128_hash_t next = XXH3_128bits(&input, sizeof(input));
     return (cairn_chain_t){.low = next.low64, .high = next.high64};
 }

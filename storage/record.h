@@ -48,7 +48,7 @@ static_assert(offsetof(cairn_record_t, meta_bytes) == 30, "docs/FORMAT.md");
 static_assert(offsetof(cairn_record_t, written) == 32, "docs/FORMAT.md");
 static_assert(offsetof(cairn_record_t, expiry) == 40, "docs/FORMAT.md");
 
-/** XXH3-128 over the effects of all commits so far: equal chains mean equal logs */
+/** XXH3-128 chained over all records so far: equal chains mean equal logs */
 typedef struct st_cairn_chain_t {
     uint64_t low, high;
 } cairn_chain_t;
@@ -160,10 +160,10 @@ uint64_t cairn_record_write_link(cairn_record_t *r, const cairn_link_t *link, ui
 void cairn_record_read_mark(const cairn_record_t *r, cairn_mark_t *mark);
 void cairn_record_read_link(const cairn_record_t *r, cairn_link_t *link);
 
-/** what a record contributes to the chain: its bytes 8..47, which do not depend on its place */
-#define CAIRN_CHAIN_PIECE_BYTES (CAIRN_RECORD_HEAD_BYTES - 8)
-
-/** The chain after a commit: XXH3-128 of the chain before and the pieces of its records. */
-cairn_chain_t cairn_chain_next(const cairn_chain_t *before, const void *pieces, size_t bytes);
+/**
+ * The chain after a record: XXH3-128 of the chain before it and the record's bytes 8..47, which do
+ * not depend on the file it lies in. LINK and MARK are no part of it.
+ */
+cairn_chain_t cairn_chain_next(const cairn_chain_t *before, const cairn_record_t *r);
 
 #endif

@@ -129,6 +129,7 @@ static cairn_segment_t *new_segment(int fd, uint64_t bytes)
         segment->fd = fd;
         segment->bytes = bytes;
         atomic_init(&segment->end, CAIRN_SEGMENT_HEADER_BYTES);
+        atomic_init(&segment->written, CAIRN_SEGMENT_HEADER_BYTES);
     }
     return segment;
 }

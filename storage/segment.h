@@ -98,6 +98,7 @@ typedef struct st_cairn_segment_t {
     /* where the published records end. Release by the writer after the records behind it may be
      * read; acquire by anyone who walks the segment */
     _Atomic uint64_t end;
+    _Atomic uint64_t written; /* what the file really has: end, and what is being synced */
     _Atomic uint64_t dead_bytes; /* of records that the index no longer points to; relaxed */
     _Atomic bool sealed;         /* release by maintenance, acquire by stats */
     /* readers that still send from the map; relaxed increments under the protection of QSBR,

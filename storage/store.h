@@ -177,7 +177,7 @@ void cairn_write_destroy(cairn_write_t *write);
  * Queues a write. On OK it is the writer's until on_done; on any other result still the caller's.
  *
  * Errors: QUEUE_FULL, TOO_LARGE (the record would not fit a segment), FAILED (read-only since a
- * failed sync), CLOSING.
+ * failed sync).
  */
 cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write);
 

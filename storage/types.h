@@ -26,7 +26,6 @@
     X(CAIRN_ERR_TOO_LARGE, "the record does not fit a segment")                                    \
     X(CAIRN_ERR_FAILED, "an earlier write or sync failed; the store is read-only until restarted") \
     X(CAIRN_ERR_UNKNOWN, "the disk failed under this write; whether it is durable is not known")   \
-    X(CAIRN_ERR_CLOSING, "the store is closing")                                                   \
     X(CAIRN_ERR_LOCKED, "another process has the store open")                                      \
     X(CAIRN_ERR_CORRUPT, "the store is corrupt")
 

@@ -1,0 +1,30 @@
+/*
+ * storage/apply.c - what a record in the log does to the index.
+ */
+#include "storage/apply.h"
+
+#include "storage/probe.h"
+
+void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc)
+{
+    const cairn_record_t *r = cairn_space_record(space, loc);
+    cairn_segment_t *segment = cairn_space_segment(space, loc);
+    atomic_fetch_add_explicit(&segment->dead_bytes, cairn_record_bytes(r), memory_order_relaxed);
+}
+
+cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
+                        cairn_record_type_t type, cairn_loc_t loc)
+{
+    cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
+    cairn_loc_t old = 0;
+    if (type == CAIRN_RECORD_DELETE) {
+        cairn_index_remove(index, key->hash, cairn_probe_match, &probe, &old);
+        cairn_apply_dead(space, loc); /* a tombstone is never pointed to */
+    } else if (cairn_index_put(index, key->hash, cairn_probe_match, &probe, loc, &old) ==
+               CAIRN_INDEX_NOMEM) {
+        return CAIRN_ERR_NOMEM;
+    }
+    if (old != 0)
+        cairn_apply_dead(space, old);
+    return CAIRN_OK;
+}

@@ -1,0 +1,20 @@
+/*
+ * storage/apply.h - what a record in the log does to the index: a pure function of the log, the same
+ * for the writer and for recovery.
+ */
+#ifndef CAIRN_STORAGE_APPLY_H
+#define CAIRN_STORAGE_APPLY_H
+
+#include "storage/segment.h"
+
+/**
+ * Applies the record of `key` at `loc`, a PUT or DELETE, and keeps account of the bytes that died
+ * by it. Errors: NOMEM (the index could not take it). Threads: the writer, or recovery before it.
+ */
+cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
+                        cairn_record_type_t type, cairn_loc_t loc);
+
+/** The index does not point to the record at `loc` any more, or never will. */
+void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc);
+
+#endif

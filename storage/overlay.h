@@ -1,0 +1,32 @@
+/*
+ * storage/overlay.h - what the writes of the commit under construction have done to their keys.
+ *
+ * The index knows nothing of them until they are durable, yet each must see the ones before it.
+ * Threads: the writer alone.
+ */
+#ifndef CAIRN_STORAGE_OVERLAY_H
+#define CAIRN_STORAGE_OVERLAY_H
+
+#include "storage/log.h"
+
+/** at most half full */
+#define CAIRN_OVERLAY_SLOTS (4 * CAIRN_COMMIT_RECORDS_MAX)
+
+typedef struct st_cairn_overlay_t {
+    uint32_t stamp; /* of the present commit; entries of others count as empty */
+    struct {
+        uint32_t stamp;
+        cairn_write_t *write; /* the last one of its key */
+    } slots[CAIRN_OVERLAY_SLOTS];
+} cairn_overlay_t;
+
+/** Forgets everything. */
+void cairn_overlay_clear(cairn_overlay_t *overlay);
+
+/** The last write of this key in the commit, NULL if there is none. */
+cairn_write_t *cairn_overlay_find(const cairn_overlay_t *overlay, const cairn_key_t *key);
+
+/** Adds a write and chains it to the one of the same key before it. */
+void cairn_overlay_add(cairn_overlay_t *overlay, cairn_write_t *write);
+
+#endif

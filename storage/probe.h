@@ -1,0 +1,23 @@
+/*
+ * storage/probe.h - what storage answers when the index asks whether a location holds a key.
+ */
+#ifndef CAIRN_STORAGE_PROBE_H
+#define CAIRN_STORAGE_PROBE_H
+
+#include "storage/segment.h"
+
+typedef struct st_cairn_probe_t {
+    const cairn_space_t *space;
+    const cairn_key_t *key;
+    bool may_wait;      /* for the disk; else a record that is not in memory counts as a match */
+    cairn_loc_t loaded; /* known to be in memory although no stamp says so; 0 for none */
+    /* out */
+    bool cold;    /* the match was not looked at: it is not in memory */
+    bool damaged; /* the match's head is damaged: it may be of any key of this fingerprint, and is
+                     taken for this one, so that no older value is ever given */
+} cairn_probe_t;
+
+/** The cairn_index_match_cb of storage; `ctx` is a cairn_probe_t. */
+bool cairn_probe_match(void *ctx, cairn_loc_t loc);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * storage/scan.c - walking the records of a segment, believing nothing.
+ */
+#include "storage/scan.h"
+
+#include <string.h>
+
+void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uint64_t salt,
+                     uint64_t last_version)
+{
+    *scan = (cairn_scan_t){.map = map,
+                           .bytes = bytes,
+                           .salt = salt,
+                           .at = CAIRN_SEGMENT_HEADER_BYTES,
+                           .last_version = last_version};
+}
+
+static const cairn_record_t *record_at(const cairn_scan_t *scan, uint64_t offset)
+{
+    const cairn_record_t *r = (const cairn_record_t *)(scan->map + offset);
+    if (offset >= scan->bytes ||
+        !cairn_record_head_is_valid(r, scan->bytes - offset, scan->salt, offset))
+        return NULL;
+    return r;
+}
+
+static bool accept_link(cairn_scan_t *scan, const cairn_record_t *r)
+{
+    if (scan->has_link)
+        return false;
+    cairn_record_read_link(r, &scan->link);
+    scan->has_link = true;
+    scan->last_version = r->version;
+    scan->chain = scan->promised = scan->link.chain;
+    return true;
+}
+
+static bool accept_mark(cairn_scan_t *scan, const cairn_record_t *r)
+{
+    cairn_mark_t mark;
+    cairn_record_read_mark(r, &mark);
+    if (!scan->has_link || r->version != scan->last_version ||
+        mark.durable_version > scan->last_version)
+        return false;
+    if (memcmp(&scan->chain, &scan->promised, sizeof(scan->chain)) != 0) {
+        scan->chain_is_broken = true;
+        return false;
+    }
+    if (mark.durable_version > scan->durable_seen)
+        scan->durable_seen = mark.durable_version;
+    scan->promised = mark.chain;
+    return true;
+}
+
+/** accepts a run of records up to the one without MORE; 0 where it is broken or runs off the end */
+static uint64_t accept_batch(cairn_scan_t *scan, uint64_t offset)
+{
+    uint64_t version = scan->last_version;
+    cairn_chain_t chain = scan->chain;
+    bool more = true;
+    while (more) {
+        const cairn_record_t *r = record_at(scan, offset);
+        if (r == NULL || r->version != version + 1 || !cairn_record_body_is_valid(r))
+            return 0;
+        cairn_record_type_t type = cairn_record_type(r);
+        if (type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE)
+            return 0;
+        version = r->version;
+        chain = cairn_chain_next(&chain, r);
+        offset += cairn_record_bytes(r);
+        more = (cairn_record_flags(r) & CAIRN_RECORD_MORE) != 0;
+    }
+    scan->last_version = version;
+    scan->chain = chain;
+    return offset;
+}
+
+bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit)
+{
+    const cairn_record_t *r = record_at(scan, scan->at);
+    if (r == NULL)
+        return false;
+    uint64_t end = scan->at + cairn_record_bytes(r);
+    switch (cairn_record_type(r)) {
+    case CAIRN_RECORD_LINK:
+        if (!cairn_record_body_is_valid(r) || !accept_link(scan, r))
+            return false;
+        break;
+    case CAIRN_RECORD_MARK:
+        if (!cairn_record_body_is_valid(r) || !accept_mark(scan, r))
+            return false;
+        break;
+    default:
+        end = scan->has_link ? accept_batch(scan, scan->at) : 0;
+        if (end == 0)
+            return false;
+    }
+    *unit = (cairn_scan_unit_t){.offset = scan->at, .end = end};
+    scan->at = end;
+    return true;
+}
+
+static bool is_zero(const uint8_t *from, uint64_t bytes)
+{
+    return bytes == 0 || (from[0] == 0 && memcmp(from, from + 1, bytes - 1) == 0);
+}
+
+cairn_scan_end_t cairn_scan_end(const cairn_scan_t *scan, uint64_t *proven)
+{
+    *proven = scan->durable_seen;
+    if (scan->at >= scan->bytes || is_zero(scan->map + scan->at, scan->bytes - scan->at))
+        return CAIRN_SCAN_CLEAN;
+    /* a head sum cannot be met by chance or by bytes of another file or place, so any record found
+     * behind the end was written by us right there */
+    for (uint64_t offset = scan->at; offset + CAIRN_MARK_SPAN <= scan->bytes;
+         offset += CAIRN_RECORD_ALIGN) {
+        const cairn_record_t *r = record_at(scan, offset);
+        if (r == NULL || cairn_record_type(r) != CAIRN_RECORD_MARK ||
+            !cairn_record_body_is_valid(r))
+            continue;
+        cairn_mark_t mark;
+        cairn_record_read_mark(r, &mark);
+        if (mark.durable_version > *proven)
+            *proven = mark.durable_version;
+    }
+    return scan->chain_is_broken || *proven > scan->last_version ? CAIRN_SCAN_CORRUPT
+                                                                 : CAIRN_SCAN_TORN;
+}

@@ -1,0 +1,391 @@
+/*
+ * storage/store.c - the door of storage: puts the parts together, and reads.
+ */
+#include "storage/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <urcu-qsbr.h>
+
+#include "storage/iopool.h"
+#include "storage/os.h"
+#include "storage/probe.h"
+#include "storage/recovery.h"
+#include "storage/residency.h"
+#include "storage/writer.h"
+
+struct st_cairn_store_t {
+    cairn_store_options_t options;
+    cairn_dir_t dir;
+    cairn_health_t health;
+    cairn_segments_t segments;
+    cairn_index_t *index;
+    cairn_space_t *space;
+    cairn_iopool_t *iopool;
+    cairn_maintenance_t *maintenance;
+    cairn_writer_t *writer;
+    _Atomic uint64_t loads;
+};
+
+void cairn_thread_register(void)
+{
+    rcu_register_thread();
+}
+
+void cairn_thread_unregister(void)
+{
+    rcu_unregister_thread();
+}
+
+void cairn_thread_quiescent(void)
+{
+    rcu_quiescent_state();
+}
+
+/* ---------------------------------------------------------------- open and close */
+
+static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
+{
+    cairn_writer_options_t options = {
+        .sync_interval_ms = store->options.sync_interval_ms,
+        .segment_bytes = store->options.segment_bytes,
+        .queue_ops_max = store->options.queue_ops_max,
+        .queue_bytes_max = store->options.queue_bytes_max,
+        .in_memory = cairn_dir_is_memory(&store->dir),
+    };
+    store->iopool = cairn_iopool_start(store->options.io_threads);
+    if (store->iopool == NULL)
+        return CAIRN_ERR_NOMEM;
+    store->maintenance = cairn_maintenance_start(&store->dir, store->space, &store->segments,
+                                                 &store->health, store->options.segment_bytes);
+    if (store->maintenance == NULL)
+        return CAIRN_ERR_NOMEM;
+    store->writer = cairn_writer_start(log, store->index, store->space, &store->segments,
+                                       store->maintenance, &store->health, &options);
+    return store->writer != NULL ? CAIRN_OK : CAIRN_ERR_NOMEM;
+}
+
+static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
+{
+    cairn_recovered_t recovered;
+    cairn_log_t log;
+    cairn_err_t err = cairn_recover(&store->dir, store->index, &store->segments, &store->health,
+                                    &store->options, &recovered, errmsg);
+    store->space = recovered.space;
+    if (err != CAIRN_OK)
+        return err;
+    cairn_segment_t *newest = cairn_segments_newest(&store->segments);
+    err = cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0,
+                         recovered.last_version);
+    if (err != CAIRN_OK) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "STORE cannot be replaced: %s", cairn_strerror(err));
+        return err;
+    }
+    err = cairn_log_init(&log);
+    if (err == CAIRN_OK) {
+        cairn_log_resume(&log, recovered.active, recovered.last_version, &recovered.chain);
+        err = start_threads(store, &log);
+        if (err != CAIRN_OK)
+            cairn_log_dispose(&log);
+    }
+    if (err != CAIRN_OK)
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no memory or no threads for the store");
+    return err;
+}
+
+cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t *options,
+                             char *errmsg)
+{
+    cairn_store_t *store = cairn_os->calloc(1, sizeof(*store));
+    if (store == NULL) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no memory");
+        return CAIRN_ERR_NOMEM;
+    }
+    store->options = *options;
+    store->health.on_log = options->on_log;
+    store->health.ctx = options->ctx;
+    cairn_segments_init(&store->segments);
+    cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
+    if (err == CAIRN_OK) {
+        store->index = cairn_index_create();
+        if (store->index != NULL) {
+            rcu_register_thread(); /* replaying reads the index */
+            err = recover_and_start(store, errmsg);
+            rcu_unregister_thread();
+        } else {
+            snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no memory for the index");
+            err = CAIRN_ERR_NOMEM;
+        }
+    }
+    if (err != CAIRN_OK) {
+        cairn_store_close(store);
+        return err;
+    }
+    *opened = store;
+    return CAIRN_OK;
+}
+
+cairn_err_t cairn_store_close(cairn_store_t *store)
+{
+    uint64_t durable_version = 0;
+    cairn_err_t err = CAIRN_OK;
+    if (store->writer != NULL)
+        cairn_writer_stop(store->writer, &durable_version);
+    if (store->maintenance != NULL)
+        cairn_maintenance_stop(store->maintenance);
+    if (store->iopool != NULL)
+        cairn_iopool_stop(store->iopool);
+    if (cairn_health_has_failed(&store->health)) {
+        err = CAIRN_ERR_FAILED;
+    } else if (store->writer != NULL) {
+        cairn_segment_t *newest = cairn_segments_newest(&store->segments);
+        /* a watermark for the next start; the log is whole without it */
+        cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0, durable_version);
+    }
+    cairn_segments_dispose(&store->segments);
+    if (store->space != NULL)
+        cairn_space_destroy(store->space);
+    if (store->index != NULL)
+        cairn_index_destroy(store->index);
+    cairn_dir_close(&store->dir);
+    cairn_os->free(store);
+    return err;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+/** whether the body behind a valid head may be given out; COLD sends the caller to load it */
+static cairn_err_t check_body(cairn_segment_t *segment, const cairn_record_t *r, uint64_t offset,
+                              bool is_loaded)
+{
+    uint64_t bytes = cairn_record_bytes(r);
+    if (is_loaded)
+        return CAIRN_OK;
+    if (bytes > CAIRN_LARGE_BYTES)
+        return cairn_residency_is_fresh(segment, offset, bytes) ? CAIRN_OK : CAIRN_ERR_COLD;
+    if (!cairn_residency_check(segment, offset, bytes))
+        return CAIRN_ERR_COLD;
+    return cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
+}
+
+static void fill_value(cairn_value_t *value, const cairn_record_t *r)
+{
+    value->bytes = cairn_record_value(r);
+    value->count = r->value_bytes;
+    value->meta = (cairn_bytes_t){.base = cairn_record_meta(r), .count = r->meta_bytes};
+    value->version = r->version;
+    value->written_ms = cairn_record_written_ms(r);
+    value->expiry_ms = cairn_record_expiry_ms(r);
+}
+
+cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64_t loaded,
+                            cairn_value_t *value)
+{
+    cairn_probe_t probe = {.space = store->space, .key = key, .loaded = loaded};
+    cairn_loc_t loc;
+    if (!cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, &loc))
+        return CAIRN_ERR_NOT_FOUND;
+    value->loc = loc;
+    value->_segment = cairn_space_segment(store->space, loc);
+    if (probe.cold)
+        return CAIRN_ERR_COLD;
+    if (probe.damaged)
+        return CAIRN_ERR_DAMAGED;
+    const cairn_record_t *r = cairn_space_record(store->space, loc);
+    uint64_t offset = cairn_segment_offset(value->_segment, loc);
+    cairn_err_t err = check_body(value->_segment, r, offset, loc == loaded);
+    if (err == CAIRN_OK)
+        fill_value(value, r);
+    return err;
+}
+
+cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, uint64_t *loc)
+{
+    cairn_probe_t probe = {.space = store->space, .key = key};
+    bool found = cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, loc);
+    return found && probe.cold ? CAIRN_ERR_COLD : CAIRN_OK;
+}
+
+void cairn_value_pin(const cairn_value_t *value)
+{
+    cairn_segment_pin(value->_segment);
+}
+
+void cairn_value_unpin(const cairn_value_t *value)
+{
+    cairn_segment_unpin(value->_segment);
+}
+
+/* ---------------------------------------------------------------- loading */
+
+typedef struct st_load_job_t {
+    cairn_job_t super;
+    cairn_load_t *load;
+} load_job_t;
+
+static cairn_err_t bring_in(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
+{
+    /* a fault on the map would read page by page, each a round trip to the disk */
+    cairn_os->will_need(segment->map + offset, bytes);
+    return cairn_os->populate(segment->map + offset, bytes) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
+}
+
+static cairn_err_t load_record(cairn_segment_t *segment, uint64_t offset)
+{
+    const cairn_record_t *r = (const cairn_record_t *)(segment->map + offset);
+    uint64_t available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
+    cairn_err_t err = bring_in(segment, offset, CAIRN_RECORD_HEAD_BYTES);
+    if (err != CAIRN_OK)
+        return err;
+    /* not yet to be believed, but enough to know how far to read before checking */
+    uint64_t bytes = cairn_record_bytes(r);
+    if (bytes > available)
+        return CAIRN_ERR_DAMAGED;
+    err = bring_in(segment, offset, bytes);
+    if (err != CAIRN_OK)
+        return err;
+    if (!cairn_record_head_is_valid(r, available, segment->salt, offset) ||
+        !cairn_record_body_is_valid(r))
+        return CAIRN_ERR_DAMAGED;
+    cairn_residency_stamp(segment, offset, bytes);
+    return CAIRN_OK;
+}
+
+static void run_load(cairn_job_t *job)
+{
+    cairn_load_t *load = ((load_job_t *)job)->load;
+    cairn_segment_t *segment = load->_segment;
+    load->err = load_record(segment, cairn_segment_offset(segment, load->loc));
+    cairn_segment_unpin(segment);
+    atomic_fetch_add_explicit(&load->_store->loads, 1, memory_order_relaxed);
+    cairn_os->free(job);
+    load->on_done(load);
+}
+
+void cairn_store_load(cairn_store_t *store, cairn_load_t *load)
+{
+    load_job_t *job = cairn_os->alloc(sizeof(*job));
+    load->_store = store;
+    load->_segment = cairn_space_segment(store->space, load->loc);
+    if (job == NULL) {
+        load->err = CAIRN_ERR_NOMEM;
+        load->on_done(load);
+        return;
+    }
+    *job = (load_job_t){.super = {.run = run_load}, .load = load};
+    cairn_segment_pin(load->_segment);
+    cairn_iopool_submit(store->iopool, &job->super);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, cairn_bytes_t meta,
+                                  cairn_bytes_t value)
+{
+    assert(meta.count <= CAIRN_META_BYTES_MAX && value.count <= UINT32_MAX);
+    size_t copied = value.count <= CAIRN_WRITE_COPY_BYTES ? value.count : 0;
+    size_t head_bytes = CAIRN_RECORD_HEAD_BYTES + key->count + meta.count + copied;
+    cairn_write_t *write = cairn_os->alloc(sizeof(*write) + head_bytes);
+    if (write == NULL)
+        return NULL;
+    cairn_record_t *r = (cairn_record_t *)(write + 1);
+    uint8_t *body = (uint8_t *)(r + 1);
+    memcpy(body, key->bytes, key->count);
+    if (meta.count != 0)
+        memcpy(body + key->count, meta.base, meta.count);
+    if (copied != 0)
+        memcpy(body + key->count + meta.count, value.base, copied);
+    cairn_record_type_t type = op == CAIRN_WRITE_PUT ? CAIRN_RECORD_PUT : CAIRN_RECORD_DELETE;
+    *r = (cairn_record_t){
+        .value_bytes = (uint32_t)value.count,
+        .key_bytes = (uint16_t)key->count,
+        .meta_bytes = (uint16_t)meta.count,
+        .written = (uint64_t)type << 48,
+    };
+    *write = (cairn_write_t){
+        .op = op,
+        .key = {.bytes = body, .count = key->count, .hash = key->hash},
+        ._span = cairn_record_span(key->count, meta.count, value.count),
+        ._head_bytes = head_bytes,
+        ._tail = copied == value.count ? NULL : value.base,
+        ._tail_bytes = value.count - copied,
+        ._record = r,
+    };
+    r->body_sum = cairn_record_body_sum(body, head_bytes - CAIRN_RECORD_HEAD_BYTES, write->_tail,
+                                        write->_tail_bytes);
+    return write;
+}
+
+void cairn_write_destroy(cairn_write_t *write)
+{
+    cairn_os->free(write);
+}
+
+cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write)
+{
+    return cairn_writer_submit(store->writer, write);
+}
+
+/* ---------------------------------------------------------------- looking */
+
+static uint64_t load_relaxed(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void sum_segments(cairn_store_t *store, cairn_store_stats_t *stats)
+{
+    pthread_mutex_lock(&store->segments.mutex);
+    stats->segments = store->segments.count;
+    for (size_t i = 0; i < store->segments.count; ++i) {
+        const cairn_segment_t *segment = store->segments.list[i];
+        stats->disk_bytes += atomic_load_explicit(&segment->end, memory_order_acquire);
+        stats->dead_bytes += load_relaxed(&segment->dead_bytes);
+    }
+    pthread_mutex_unlock(&store->segments.mutex);
+}
+
+void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats)
+{
+    const cairn_writer_counters_t *writer = cairn_writer_counters(store->writer);
+    cairn_index_stats_t index;
+    cairn_index_stats(store->index, &index);
+    *stats = (cairn_store_stats_t){
+        .keys = index.keys,
+        .index_bytes = index.bytes,
+        .index_slots = index.slots,
+        .last_version = load_relaxed(&writer->last_version),
+        .durable_version = load_relaxed(&writer->durable_version),
+        .queued_ops = load_relaxed(&writer->queued_ops),
+        .queued_bytes = load_relaxed(&writer->queued_bytes),
+        .commits = load_relaxed(&writer->commits),
+        .commit_records = load_relaxed(&writer->records),
+        .commit_bytes = load_relaxed(&writer->bytes),
+        .sync_ns_sum = load_relaxed(&writer->sync_ns_sum),
+        .loads = load_relaxed(&store->loads),
+        .disk_full = atomic_load(&store->health.disk_full),
+        .failed = cairn_health_has_failed(&store->health),
+        .in_memory = cairn_dir_is_memory(&store->dir),
+    };
+    for (size_t i = 0; i < CAIRN_HISTOGRAM_BUCKETS; ++i)
+        stats->syncs[i] = load_relaxed(&writer->syncs[i]);
+    sum_segments(store, stats);
+}
+
+size_t cairn_store_segments(cairn_store_t *store, size_t from, cairn_segment_info_t *infos,
+                            size_t count)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&store->segments.mutex);
+    for (size_t i = from; i < store->segments.count && n < count; ++i, ++n) {
+        const cairn_segment_t *segment = store->segments.list[i];
+        cairn_segment_name(infos[n].name, segment->first_version, segment->generation);
+        infos[n].first_version = segment->first_version;
+        infos[n].end = atomic_load_explicit(&segment->end, memory_order_acquire);
+        infos[n].dead_bytes = load_relaxed(&segment->dead_bytes);
+        infos[n].sealed = atomic_load_explicit(&segment->sealed, memory_order_acquire);
+    }
+    pthread_mutex_unlock(&store->segments.mutex);
+    return n;
+}

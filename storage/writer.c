@@ -1,0 +1,486 @@
+/*
+ * storage/writer.c - the one thread that writes.
+ *
+ * A commit in order: admit (decide, give version and place), write, [async: index, answer], sync,
+ * publish, index, answer. Nothing is in the index or answered before that order says so, and the
+ * order stands in finish_commit() and nowhere else.
+ */
+#include "storage/writer.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <urcu-qsbr.h>
+
+#include "storage/apply.h"
+#include "storage/bell.h"
+#include "storage/os.h"
+#include "storage/overlay.h"
+#include "storage/probe.h"
+#include "storage/residency.h"
+
+/** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail */
+#define IDLE_MARK_NS (20 * 1000000ull)
+/** with the disk full, puts leave this much of the active segment to deletes */
+#define DELETE_RESERVE_BYTES 65536
+
+struct st_cairn_writer_t {
+    cairn_writer_options_t options;
+    cairn_log_t log;
+    cairn_index_t *index;
+    cairn_space_t *space;
+    cairn_segments_t *segments;
+    cairn_maintenance_t *maintenance;
+    cairn_health_t *health;
+    pthread_t thread;
+
+    struct cds_wfcq_head queue_head; /* any thread puts in, the writer takes out */
+    struct cds_wfcq_tail queue_tail;
+    cairn_bell_t bell;
+    _Atomic bool stopping;
+    cairn_writer_counters_t counters;
+
+    /* what has been taken and not yet been answered; NULL where it has */
+    cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX];
+    size_t batch_count;
+    cairn_sink_t *touched; /* sinks with something to hand back */
+    cairn_overlay_t overlay;
+};
+
+typedef enum en_admission_t {
+    ADMITTED,    /* decided, and in the commit if it has a record */
+    COMMIT_FULL, /* it goes into the next one */
+    SEGMENT_FULL /* it goes into the next segment */
+} admission_t;
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* one thread writes it: no locked instruction is needed */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* ---------------------------------------------------------------- answering */
+
+/** gives a decided write back to its sink, with the others when answer() is called */
+static void settle(cairn_writer_t *w, size_t at)
+{
+    cairn_write_t *write = w->batch[at];
+    cairn_sink_t *sink = write->sink;
+    w->batch[at] = NULL;
+    atomic_fetch_sub_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
+    write->next = NULL;
+    if (sink->_first == NULL) {
+        sink->_last = &sink->_first;
+        sink->_next_touched = w->touched;
+        w->touched = sink;
+    }
+    *sink->_last = write;
+    sink->_last = &write->next;
+}
+
+/** one call a sink, however many writes it gets back */
+static void answer(cairn_writer_t *w)
+{
+    while (w->touched != NULL) {
+        cairn_sink_t *sink = w->touched;
+        cairn_write_t *list = sink->_first;
+        w->touched = sink->_next_touched;
+        sink->_first = NULL;
+        sink->on_done(sink, list);
+    }
+}
+
+/** answers what of the range has no answer yet; `err` is for those that have none of their own */
+static void settle_all(cairn_writer_t *w, size_t from, size_t to, cairn_err_t err)
+{
+    for (size_t i = from; i < to; ++i)
+        if (w->batch[i] != NULL) {
+            if (w->batch[i]->err == CAIRN_OK)
+                w->batch[i]->err = err;
+            settle(w, i);
+        }
+    answer(w);
+}
+
+/* ---------------------------------------------------------------- deciding */
+
+static bool key_exists(cairn_writer_t *w, const cairn_key_t *key)
+{
+    const cairn_write_t *earlier = cairn_overlay_find(&w->overlay, key);
+    if (earlier != NULL)
+        return earlier->op == CAIRN_WRITE_PUT;
+    cairn_probe_t probe = {.space = w->space, .key = key, .may_wait = true};
+    cairn_loc_t loc;
+    return cairn_index_find(w->index, key->hash, cairn_probe_match, &probe, &loc);
+}
+
+/** bytes that this write must leave in the segment */
+static uint64_t reserve(const cairn_writer_t *w, const cairn_write_t *write)
+{
+    if (write->op == CAIRN_WRITE_DELETE ||
+        !atomic_load_explicit(&w->health->disk_full, memory_order_relaxed))
+        return 0;
+    uint64_t part = w->options.segment_bytes / 16;
+    return part < DELETE_RESERVE_BYTES ? part : DELETE_RESERVE_BYTES;
+}
+
+static admission_t admit(cairn_writer_t *w, cairn_write_t *write, bool *is_open, uint64_t now_ms)
+{
+    write->err = CAIRN_OK;
+    write->existed = key_exists(w, &write->key);
+    if (write->op == CAIRN_WRITE_DELETE && !write->existed) {
+        write->err = CAIRN_ERR_NOT_FOUND;
+        return ADMITTED;
+    }
+    uint64_t span = write->_span + reserve(w, write);
+    if (!*is_open) {
+        if (!cairn_log_segment_takes(&w->log, span))
+            return SEGMENT_FULL;
+        cairn_log_begin(&w->log, now_ms);
+        *is_open = true;
+    } else if (!cairn_log_segment_fits(&w->log, span)) {
+        return SEGMENT_FULL;
+    } else if (!cairn_log_commit_takes(&w->log, write)) {
+        return COMMIT_FULL;
+    }
+    cairn_log_add(&w->log, write, now_ms);
+    cairn_overlay_add(&w->overlay, write);
+    return ADMITTED;
+}
+
+/* ---------------------------------------------------------------- applying */
+
+/** lets readers see a write that is in the log */
+static void apply(cairn_writer_t *w, cairn_write_t *write)
+{
+    cairn_record_type_t type =
+        write->op == CAIRN_WRITE_DELETE ? CAIRN_RECORD_DELETE : CAIRN_RECORD_PUT;
+    if (write->_superseded) {
+        cairn_apply_dead(w->space, write->_loc);
+    } else if (cairn_apply(w->index, w->space, &write->key, type, write->_loc) != CAIRN_OK) {
+        /* it is in the log but cannot be found: a restart would bring it back */
+        write->err = CAIRN_ERR_UNKNOWN;
+        cairn_health_fail(w->health, "there is no memory for the index");
+    }
+}
+
+static bool is_logged(const cairn_write_t *write, cairn_durability_t durability)
+{
+    return write != NULL && write->_logged && write->durability == durability;
+}
+
+/** indexes and answers the async writes, which do not wait for the sync; returns whether others do */
+static bool finish_async(cairn_writer_t *w, size_t from, size_t to)
+{
+    bool has_sync = false, has_async = false;
+    for (size_t i = from; i < to; ++i) {
+        has_sync |= is_logged(w->batch[i], CAIRN_SYNC);
+        if (!is_logged(w->batch[i], CAIRN_ASYNC))
+            continue;
+        has_async = true;
+        apply(w, w->batch[i]);
+        for (cairn_write_t *s = w->batch[i]->_same_key; s != NULL; s = s->_same_key)
+            if (s->durability == CAIRN_SYNC)
+                s->_superseded = true;
+    }
+    /* only now may they go: the chains above led through them */
+    if (has_async) {
+        for (size_t i = from; i < to; ++i)
+            if (is_logged(w->batch[i], CAIRN_ASYNC))
+                settle(w, i);
+        answer(w);
+    }
+    return has_sync;
+}
+
+/* ---------------------------------------------------------------- committing */
+
+static cairn_err_t sync_log(cairn_writer_t *w)
+{
+    uint64_t begin = cairn_os->monotonic_ns();
+    rcu_thread_offline();
+    cairn_err_t err = cairn_log_sync(&w->log);
+    rcu_thread_online();
+    uint64_t ns = cairn_os->monotonic_ns() - begin;
+    add(&w->counters.sync_ns_sum, ns);
+    size_t bucket = 0;
+    while (bucket < CAIRN_HISTOGRAM_BUCKETS - 1 && ns / 1000 >> bucket != 0)
+        ++bucket;
+    add(&w->counters.syncs[bucket], 1);
+    if (err != CAIRN_OK)
+        cairn_health_fail(w->health, "a sync of the log failed");
+    else
+        atomic_store_explicit(&w->counters.durable_version, w->log.durable_version,
+                              memory_order_relaxed);
+    return err;
+}
+
+static cairn_err_t write_log(cairn_writer_t *w, uint64_t now_ms)
+{
+    uint64_t start = w->log.end;
+    uint32_t records = w->log.commit_records;
+    rcu_thread_offline();
+    cairn_err_t err = cairn_log_write(&w->log, now_ms);
+    rcu_thread_online();
+    if (err == CAIRN_ERR_FAILED)
+        cairn_health_fail(w->health, "a write to the log failed");
+    if (err != CAIRN_OK)
+        return err;
+    uint64_t bytes = w->log.end - start;
+    /* release: pairs with the acquire in cairn_probe_match() */
+    atomic_store_explicit(&w->log.active->written, w->log.end, memory_order_release);
+    cairn_residency_stamp(w->log.active, start, bytes);
+    if (records != 0)
+        cairn_maintenance_note_commit_bytes(w->maintenance, bytes);
+    add(&w->counters.commits, 1);
+    add(&w->counters.records, records);
+    add(&w->counters.bytes, bytes);
+    atomic_store_explicit(&w->counters.last_version, w->log.last_version, memory_order_relaxed);
+    return CAIRN_OK;
+}
+
+/** append -> sync -> index -> answer: this is the one place that has that order */
+static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t now_ms)
+{
+    cairn_err_t err = write_log(w, now_ms);
+    if (err != CAIRN_OK) {
+        settle_all(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
+        return;
+    }
+    if (finish_async(w, from, to) && sync_log(w) != CAIRN_OK) {
+        settle_all(w, from, to, CAIRN_ERR_UNKNOWN);
+        return;
+    }
+    cairn_log_publish(&w->log);
+    for (size_t i = from; i < to; ++i)
+        if (is_logged(w->batch[i], CAIRN_SYNC))
+            apply(w, w->batch[i]);
+    settle_all(w, from, to, CAIRN_OK);
+}
+
+/** goes on in the spare; what was written before is made durable first */
+static cairn_err_t roll(cairn_writer_t *w)
+{
+    cairn_segment_t *full = w->log.active;
+    if (w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK)
+        return CAIRN_ERR_FAILED;
+    rcu_thread_offline();
+    cairn_segment_t *spare = cairn_maintenance_take_spare(w->maintenance);
+    rcu_thread_online();
+    if (spare == NULL)
+        return atomic_load(&w->health->disk_full) ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_FAILED;
+    cairn_log_roll(&w->log, spare, cairn_segments_newest(w->segments));
+    cairn_maintenance_rolled(w->maintenance, spare, full, w->log.durable_version);
+    return CAIRN_OK;
+}
+
+/** commits a run of the batch that begins at `from`; returns where the next begins */
+static size_t commit_some(cairn_writer_t *w, size_t from)
+{
+    uint64_t now_ms = cairn_os->now_ms();
+    bool is_open = false;
+    admission_t admission = ADMITTED;
+    size_t to = from;
+    cairn_overlay_clear(&w->overlay);
+    while (to < w->batch_count && admission == ADMITTED) {
+        admission = admit(w, w->batch[to], &is_open, now_ms);
+        if (admission == ADMITTED)
+            ++to;
+    }
+    if (is_open)
+        finish_commit(w, from, to, now_ms);
+    else
+        settle_all(w, from, to, CAIRN_OK);
+    if (admission == SEGMENT_FULL && !cairn_health_has_failed(w->health)) {
+        cairn_err_t err = roll(w);
+        if (err != CAIRN_OK) {
+            settle_all(w, to, to + 1, err);
+            ++to;
+        }
+    }
+    return to;
+}
+
+static void commit_batch(cairn_writer_t *w)
+{
+    size_t at = 0;
+    while (at < w->batch_count && !cairn_health_has_failed(w->health))
+        at = commit_some(w, at);
+    settle_all(w, at, w->batch_count, CAIRN_ERR_FAILED);
+}
+
+/* ---------------------------------------------------------------- the thread */
+
+static void take_batch(cairn_writer_t *w)
+{
+    w->batch_count = 0;
+    while (w->batch_count < CAIRN_COMMIT_RECORDS_MAX) {
+        struct cds_wfcq_node *node = __cds_wfcq_dequeue_blocking(&w->queue_head, &w->queue_tail);
+        if (node == NULL)
+            break;
+        cairn_write_t *write =
+            (cairn_write_t *)((char *)node - offsetof(cairn_write_t, _node));
+        /* acquire: pairs with the release in submit; the queue orders the same, but a race detector
+         * cannot see into it */
+        bool submitted = atomic_load_explicit(&write->_submitted, memory_order_acquire);
+        assert(submitted);
+        (void)submitted;
+        w->batch[w->batch_count++] = write;
+    }
+}
+
+static bool has_work(cairn_writer_t *w)
+{
+    return !cds_wfcq_empty(&w->queue_head, &w->queue_tail) ||
+           atomic_load_explicit(&w->stopping, memory_order_acquire);
+}
+
+/** a commit of nothing but a MARK: the last one is durable, says the log itself */
+static void write_idle_mark(cairn_writer_t *w)
+{
+    uint64_t now_ms = cairn_os->now_ms();
+    if (!cairn_log_segment_takes(&w->log, 0)) {
+        w->log.marked = true; /* the LINK of the next segment will say it */
+        return;
+    }
+    cairn_log_begin(&w->log, now_ms);
+    if (write_log(w, now_ms) == CAIRN_OK && sync_log(w) == CAIRN_OK)
+        cairn_log_publish(&w->log);
+}
+
+static bool wants_mark(const cairn_writer_t *w)
+{
+    return !w->log.marked && !w->options.in_memory && !cairn_health_has_failed(w->health);
+}
+
+static bool wants_sync(const cairn_writer_t *w)
+{
+    return w->log.unsynced_since_ns != 0 && !cairn_health_has_failed(w->health);
+}
+
+static void sync_if_due(cairn_writer_t *w)
+{
+    if (wants_sync(w) && cairn_os->monotonic_ns() - w->log.unsynced_since_ns >=
+                             w->options.sync_interval_ms * 1000000)
+        sync_log(w);
+}
+
+/** sleeps until there is something to do; then, if that is nothing queued, does it */
+static void idle(cairn_writer_t *w)
+{
+    uint64_t begin = cairn_os->monotonic_ns();
+    uint64_t timeout_ns = UINT64_MAX;
+    if (wants_sync(w)) {
+        uint64_t due = w->log.unsynced_since_ns + w->options.sync_interval_ms * 1000000;
+        timeout_ns = due > begin ? due - begin : 0;
+    } else if (wants_mark(w)) {
+        timeout_ns = IDLE_MARK_NS;
+    }
+    cairn_bell_prepare(&w->bell);
+    if (has_work(w)) {
+        cairn_bell_cancel(&w->bell);
+        return;
+    }
+    rcu_thread_offline();
+    cairn_bell_wait(&w->bell, timeout_ns);
+    rcu_thread_online();
+    if (has_work(w))
+        return;
+    sync_if_due(w);
+    if (!wants_sync(w) && wants_mark(w) && cairn_os->monotonic_ns() - begin >= IDLE_MARK_NS)
+        write_idle_mark(w);
+}
+
+static void *writer_main(void *arg)
+{
+    cairn_writer_t *w = arg;
+    rcu_register_thread();
+    for (;;) {
+        take_batch(w);
+        if (w->batch_count != 0) {
+            commit_batch(w);
+            sync_if_due(w);
+        } else if (atomic_load_explicit(&w->stopping, memory_order_acquire)) {
+            break;
+        } else {
+            idle(w);
+        }
+        rcu_quiescent_state();
+    }
+    if (wants_sync(w))
+        sync_log(w);
+    if (wants_mark(w))
+        write_idle_mark(w);
+    rcu_unregister_thread();
+    return NULL;
+}
+
+cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
+                                   cairn_segments_t *segments, cairn_maintenance_t *maintenance,
+                                   cairn_health_t *health, const cairn_writer_options_t *options)
+{
+    cairn_writer_t *w = cairn_os->calloc(1, sizeof(*w));
+    if (w == NULL)
+        return NULL;
+    w->options = *options;
+    w->log = *log;
+    w->log.in_memory = options->in_memory;
+    w->index = index;
+    w->space = space;
+    w->segments = segments;
+    w->maintenance = maintenance;
+    w->health = health;
+    cds_wfcq_init(&w->queue_head, &w->queue_tail);
+    atomic_init(&w->counters.last_version, log->last_version);
+    atomic_init(&w->counters.durable_version, log->durable_version);
+    if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
+        cairn_os->free(w);
+        return NULL;
+    }
+    memset(log, 0, sizeof(*log)); /* the writer owns it now */
+    return w;
+}
+
+void cairn_writer_stop(cairn_writer_t *w, uint64_t *durable_version)
+{
+    atomic_store_explicit(&w->stopping, true, memory_order_release);
+    cairn_bell_ring(&w->bell);
+    pthread_join(w->thread, NULL);
+    *durable_version = w->log.durable_version;
+    cairn_log_dispose(&w->log);
+    cds_wfcq_destroy(&w->queue_head, &w->queue_tail);
+    cairn_os->free(w);
+}
+
+cairn_err_t cairn_writer_submit(cairn_writer_t *w, cairn_write_t *write)
+{
+    if (cairn_health_has_failed(w->health))
+        return CAIRN_ERR_FAILED;
+    if (CAIRN_SEGMENT_HEADER_BYTES + CAIRN_COMMIT_OVERHEAD_BYTES + write->_span +
+            CAIRN_SEGMENT_FOOTER_BYTES >
+        w->options.segment_bytes)
+        return CAIRN_ERR_TOO_LARGE;
+    uint64_t ops = atomic_fetch_add_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
+    uint64_t bytes = atomic_fetch_add_explicit(&w->counters.queued_bytes, write->_span,
+                                               memory_order_relaxed);
+    if (ops >= w->options.queue_ops_max || bytes + write->_span > w->options.queue_bytes_max) {
+        atomic_fetch_sub_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
+        return CAIRN_ERR_QUEUE_FULL;
+    }
+    write->_logged = write->_superseded = false;
+    write->_same_key = NULL;
+    cds_wfcq_node_init(&write->_node);
+    /* release: pairs with the acquire in take_batch() */
+    atomic_store_explicit(&write->_submitted, true, memory_order_release);
+    cds_wfcq_enqueue(&w->queue_head, &w->queue_tail, &write->_node);
+    cairn_bell_ring(&w->bell);
+    return CAIRN_OK;
+}
+
+const cairn_writer_counters_t *cairn_writer_counters(const cairn_writer_t *w)
+{
+    return &w->counters;
+}
