@@ -5,5 +5,6 @@
 #define CAIRN_TESTS_SUITES_H
 
 void suite_index(void);
+void suite_units(void);
 
 #endif
