@@ -14,6 +14,7 @@ int main(void)
     if (CU_initialize_registry() != CUE_SUCCESS)
         return EXIT_FAILURE;
     suite_units();
+    suite_config();
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     failures = CU_get_number_of_failures() + CU_get_number_of_suites_failed();

@@ -6,5 +6,6 @@
 
 void suite_index(void);
 void suite_units(void);
+void suite_config(void);
 
 #endif

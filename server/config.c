@@ -1,0 +1,191 @@
+/*
+ * The config as a whole: defaults, flags, and the limits that depend on each other.
+ */
+#include "server/config.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/config_internal.h"
+#include "server/wording.h"
+
+/* the front of a message: a flag, or a file, a line and a key */
+#define PLACE_BYTES (PATH_MAX + 128)
+
+static const cairn_option_t *find_option(const char *key)
+{
+    for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i) {
+        if (strcmp(cairn_options[i].key, key) == 0)
+            return &cairn_options[i];
+    }
+    return NULL;
+}
+
+/* The cores that this process may run on, which taskset and containers make fewer than there are.
+ */
+static uint64_t usable_cores(void)
+{
+    cpu_set_t cores;
+    long online;
+
+    if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
+        return (uint64_t)CPU_COUNT(&cores);
+    /* a machine with more cores than cpu_set_t has bits */
+    online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (uint64_t)online : 1;
+}
+
+/* Where the option was set and its name, as the front of a message. */
+static void print_place(const cairn_config_t *config, cairn_option_id_t id, char place[PLACE_BYTES])
+{
+    const cairn_config_origin_t *origin = &config->_origins[id];
+
+    if (origin->kind == CAIRN_ORIGIN_FILE)
+        snprintf(place, PLACE_BYTES, "%s:%zu: %s", config->_file, origin->line,
+                 cairn_options[id].key);
+    else
+        snprintf(place, PLACE_BYTES, "--%s", cairn_options[id].key);
+}
+
+static bool is_set(const cairn_config_t *config, cairn_option_id_t id)
+{
+    return config->_origins[id].kind != CAIRN_ORIGIN_DEFAULT;
+}
+
+static bool fit_value_into_segment(cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+{
+    uint64_t most = config->storage_segment_bytes - CAIRN_CONFIG_RECORD_OVERHEAD_BYTES;
+    char place[PLACE_BYTES], value[CAIRN_UNITS_TEXT_BYTES], segment[CAIRN_UNITS_TEXT_BYTES],
+        largest[CAIRN_UNITS_TEXT_BYTES];
+
+    assert(config->storage_segment_bytes > CAIRN_CONFIG_RECORD_OVERHEAD_BYTES);
+    if (config->limits_value_bytes <= most)
+        return true;
+    if (!is_set(config, CAIRN_OPTION_limits_value_bytes)) {
+        config->limits_value_bytes = most;
+        return true;
+    }
+    print_place(config, CAIRN_OPTION_limits_value_bytes, place);
+    cairn_units_print_bytes(config->limits_value_bytes, value);
+    cairn_units_print_bytes(config->storage_segment_bytes, segment);
+    cairn_units_print_bytes(most, largest);
+    snprintf(errmsg, errmsg_bytes,
+             "%s: %s does not fit into storage.segment_bytes (%s) with its record; "
+             "write at most %s, or raise storage.segment_bytes",
+             place, value, segment, largest);
+    return false;
+}
+
+static bool fit_value_into_queue(cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+{
+    char place[PLACE_BYTES], queue[CAIRN_UNITS_TEXT_BYTES], value[CAIRN_UNITS_TEXT_BYTES];
+
+    if (config->limits_queue_bytes >= config->limits_value_bytes)
+        return true;
+    if (!is_set(config, CAIRN_OPTION_limits_queue_bytes)) {
+        config->limits_queue_bytes = config->limits_value_bytes;
+        return true;
+    }
+    print_place(config, CAIRN_OPTION_limits_queue_bytes, place);
+    cairn_units_print_bytes(config->limits_queue_bytes, queue);
+    cairn_units_print_bytes(config->limits_value_bytes, value);
+    snprintf(errmsg, errmsg_bytes,
+             "%s: %s cannot hold a value of limits.value_bytes (%s); "
+             "write at least %s, or lower limits.value_bytes",
+             place, queue, value, value);
+    return false;
+}
+
+const char *cairn_option_example(const char *key)
+{
+    return find_option(key)->default_text;
+}
+
+static size_t least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+const char *cairn_option_nearest(const char *key)
+{
+    /* two slips still leave a word recognisable; short names allow fewer */
+    size_t best_distance = 3;
+    const char *best = NULL, *dot = strrchr(key, '.'), *name = dot != NULL ? dot + 1 : key;
+
+    for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i) {
+        const cairn_option_t *option = &cairn_options[i];
+        size_t distance = least_of(cairn_wording_distance(key, option->key),
+                                   cairn_wording_distance(name, option->name));
+        if (distance < best_distance && distance < strlen(option->name) / 2) {
+            best_distance = distance;
+            best = option->key;
+        }
+    }
+    return best;
+}
+
+void cairn_config_init(cairn_config_t *config)
+{
+    char errmsg[CAIRN_OPTION_ERRMSG_BYTES];
+
+    memset(config, 0, sizeof(*config));
+    for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i) {
+        const cairn_option_t *option = &cairn_options[i];
+        if (!cairn_option_store(config, option, option->default_text, errmsg, sizeof(errmsg))) {
+            fprintf(stderr, "cairn: default of %s: %s\n", option->key, errmsg);
+            abort(); /* a row of server/options.h contradicts itself */
+        }
+    }
+}
+
+void cairn_config_dispose(cairn_config_t *config)
+{
+    for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i)
+        cairn_option_clear(config, &cairn_options[i]);
+    free(config->_file);
+    config->_file = NULL;
+}
+
+bool cairn_config_knows(const char *key)
+{
+    return find_option(key) != NULL;
+}
+
+bool cairn_config_set(cairn_config_t *config, const char *key, const char *value, char *errmsg,
+                      size_t errmsg_bytes)
+{
+    const cairn_option_t *option = find_option(key);
+    char quoted[CAIRN_WORDING_QUOTE_BYTES], reason[CAIRN_OPTION_ERRMSG_BYTES];
+
+    if (option == NULL) {
+        const char *nearest = cairn_option_nearest(key);
+        cairn_wording_quote(key, quoted);
+        if (nearest != NULL)
+            snprintf(errmsg, errmsg_bytes, "there is no option %s; did you mean --%s?", quoted,
+                     nearest);
+        else
+            snprintf(errmsg, errmsg_bytes, "there is no option %s", quoted);
+        return false;
+    }
+    if (!cairn_option_store(config, option, value, reason, sizeof(reason))) {
+        snprintf(errmsg, errmsg_bytes, "--%s: %s", key, reason);
+        return false;
+    }
+    config->_origins[option - cairn_options] = (cairn_config_origin_t){CAIRN_ORIGIN_FLAG, 0};
+    return true;
+}
+
+bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+{
+    if (config->workers == 0) {
+        config->workers = usable_cores();
+        if (config->workers > cairn_options[CAIRN_OPTION_workers].most)
+            config->workers = cairn_options[CAIRN_OPTION_workers].most;
+    }
+    return fit_value_into_segment(config, errmsg, errmsg_bytes) &&
+           fit_value_into_queue(config, errmsg, errmsg_bytes);
+}

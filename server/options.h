@@ -1,0 +1,91 @@
+/*
+ * server/options.h - every option there is.
+ *
+ * This table is the only place that knows an option's name, type, default, limits and help. The
+ * fields of cairn_config_t, the schema that a config file is checked against, the flags of
+ * `cairn serve`, its --help and configs/default.yaml all follow from it. To add an option, add a
+ * row; `make test` then shows configs/default.yaml to be out of date.
+ *
+ * A row: X(field in cairn_config_t, section, name, type, default, least, most, help).
+ * The field ends in its unit where the name alone would not say it. Least and most are inclusive,
+ * in bytes, milliseconds or pieces; an option without limits has 0 for both.
+ */
+#ifndef CAIRN_SERVER_OPTIONS_H
+#define CAIRN_SERVER_OPTIONS_H
+
+#include <stdint.h>
+
+#define CAIRN_KIB ((uint64_t)1024)
+#define CAIRN_MIB (1024 * CAIRN_KIB)
+#define CAIRN_GIB (1024 * CAIRN_MIB)
+#define CAIRN_SECOND_MS ((uint64_t)1000)
+#define CAIRN_MINUTE_MS (60 * CAIRN_SECOND_MS)
+#define CAIRN_HOUR_MS (60 * CAIRN_MINUTE_MS)
+
+/*
+ * The types: T(name, type of the field in C, what --help calls its value).
+ * An AUTO_COUNT is a count that may be "auto", kept as 0.
+ */
+#define CAIRN_OPTION_TYPES(T)                                                                      \
+    T(ADDRESS, char *, "ADDRESS")                                                                  \
+    T(PATH, char *, "DIR")                                                                         \
+    T(COUNT, uint64_t, "COUNT")                                                                    \
+    T(AUTO_COUNT, uint64_t, "COUNT")                                                               \
+    T(BYTES, uint64_t, "SIZE")                                                                     \
+    T(DURATION, uint64_t, "TIME")                                                                  \
+    T(DURABILITY, cairn_config_durability_t, "WORD")
+
+/* When a write is answered: D(name, word). */
+#define CAIRN_DURABILITIES(D)                                                                      \
+    D(SYNC, "sync")                                                                                \
+    D(ASYNC, "async")
+
+/* clang-format off */
+
+/* options that stand at the top of the file, in no section */
+#define CAIRN_OPTIONS_TOP(X) \
+    X(listen, , listen, ADDRESS, "127.0.0.1:8080", 0, 0, \
+      "where to listen: HOST:PORT, [IPv6]:PORT, or :PORT for all; port 0 takes a free one") \
+    X(workers, , workers, AUTO_COUNT, "auto", 1, 256, \
+      "threads that serve requests; auto is one per core")
+
+#define CAIRN_OPTIONS_STORAGE(X) \
+    X(storage_path, storage, path, PATH, "./data", 0, 0, \
+      "directory that holds the data; \":memory:\" keeps everything in memory") \
+    X(storage_segment_bytes, storage, segment_bytes, BYTES, "64MiB", \
+      64 * CAIRN_KIB, 4 * CAIRN_GIB, \
+      "size of a segment file; the largest value must fit into one") \
+    X(storage_durability, storage, durability, DURABILITY, "sync", 0, 0, \
+      "sync answers a write once it is on disk, async before that") \
+    X(storage_sync_interval_ms, storage, sync_interval, DURATION, "100ms", \
+      1, CAIRN_MINUTE_MS, \
+      "an async write is on disk after this time at the latest") \
+    X(storage_io_threads, storage, io_threads, COUNT, "4", 1, 64, \
+      "threads that read what is not in memory")
+
+#define CAIRN_OPTIONS_LIMITS(X) \
+    X(limits_value_bytes, limits, value_bytes, BYTES, "16MiB", 1, CAIRN_GIB, \
+      "largest value; left out, it shrinks to what fits into a segment") \
+    X(limits_connections, limits, connections, COUNT, "16384", 1, 1000000, \
+      "clients connected at a time") \
+    X(limits_queue_ops, limits, queue_ops, COUNT, "65536", 1, 10000000, \
+      "writes that may wait for the disk; beyond it, clients are asked to come back") \
+    X(limits_queue_bytes, limits, queue_bytes, BYTES, "256MiB", CAIRN_MIB, 64 * CAIRN_GIB, \
+      "values that may wait for the disk; left out, it grows to hold the largest one") \
+    X(limits_idle_timeout_ms, limits, idle_timeout, DURATION, "60s", 100, CAIRN_HOUR_MS, \
+      "a connection without a request is closed after this time") \
+    X(limits_shutdown_timeout_ms, limits, shutdown_timeout, DURATION, "10s", \
+      0, 10 * CAIRN_MINUTE_MS, \
+      "requests under way may take this long to end when the server stops")
+
+/* clang-format on */
+
+/* The sections, in the order of the file: S(name, its rows). */
+#define CAIRN_SECTIONS(S)                                                                          \
+    S(storage, CAIRN_OPTIONS_STORAGE)                                                              \
+    S(limits, CAIRN_OPTIONS_LIMITS)
+
+/* all rows */
+#define CAIRN_OPTIONS(X) CAIRN_OPTIONS_TOP(X) CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_LIMITS(X)
+
+#endif
