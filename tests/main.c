@@ -15,6 +15,7 @@ int main(void)
         return EXIT_FAILURE;
     suite_units();
     suite_config();
+    suite_cli();
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
     failures = CU_get_number_of_failures() + CU_get_number_of_suites_failed();

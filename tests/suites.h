@@ -7,5 +7,6 @@
 void suite_index(void);
 void suite_units(void);
 void suite_config(void);
+void suite_cli(void);
 
 #endif
