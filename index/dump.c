@@ -74,6 +74,8 @@ typedef struct st_tail_t {
 
 static bool tail_append(tail_t *tail, const void *bytes, size_t count)
 {
+    if (count == 0)
+        return true;
     if (tail->count + count > tail->room) {
         size_t room = (tail->count + count) * 2;
         char *larger = cairn_memory_alloc(NULL, room);
