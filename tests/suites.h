@@ -4,6 +4,7 @@
 #ifndef CAIRN_TESTS_SUITES_H
 #define CAIRN_TESTS_SUITES_H
 
+void suite_http_client(void);
 void suite_index(void);
 void suite_units(void);
 void suite_config(void);
