@@ -19,6 +19,8 @@ static const suite_t suites[] = {
     {"config", suite_config},
     {"cli", suite_cli},
     {"index", suite_index},
+    {"http_client", suite_http_client},
+    {"server_process", suite_server_process},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -9,5 +9,6 @@ void suite_index(void);
 void suite_units(void);
 void suite_config(void);
 void suite_cli(void);
+void suite_server_process(void);
 
 #endif
