@@ -1,7 +1,9 @@
 # cairn - `make help` lists what there is.
 
 SHELL := /bin/bash
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 BUILD ?= build
 # what a sanitized build adds, e.g. SAN=-fsanitize=address,undefined
 SAN ?=

@@ -1,0 +1,162 @@
+/*
+ * server/conn.c - one client's connection, beyond what libh2o keeps of it.
+ */
+#include "server/conn.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/** what an ended connection may still send before we stop listening to it */
+#define LINGER_BYTES_MAX ((size_t)64 << 20)
+
+/* ---------------------------------------------------------------- lingering */
+
+typedef struct st_lingerer_t {
+    h2o_socket_t *sock;
+    h2o_timeout_entry_t timeout;
+    size_t bytes;
+} lingerer_t;
+
+static void end_linger(lingerer_t *lingerer)
+{
+    h2o_timeout_unlink(&lingerer->timeout);
+    h2o_socket_close(lingerer->sock);
+    free(lingerer);
+}
+
+static void on_linger_timeout(h2o_timeout_entry_t *entry)
+{
+    end_linger(H2O_STRUCT_FROM_MEMBER(lingerer_t, timeout, entry));
+}
+
+static void on_linger_read(h2o_socket_t *sock, const char *err)
+{
+    lingerer_t *lingerer = sock->data;
+    lingerer->bytes += sock->input->size;
+    h2o_buffer_consume(&sock->input, sock->input->size);
+    if (err != NULL || lingerer->bytes > LINGER_BYTES_MAX)
+        end_linger(lingerer);
+}
+
+static void start_linger(cairn_worker_t *worker, int fd)
+{
+    shutdown(fd, SHUT_WR);
+    lingerer_t *lingerer = h2o_mem_alloc(sizeof(*lingerer));
+    *lingerer = (lingerer_t){.sock = h2o_evloop_socket_create(worker->ctx.loop, fd, 0),
+                             .timeout = {.cb = on_linger_timeout}};
+    lingerer->sock->data = lingerer;
+    h2o_timeout_link(worker->ctx.loop, &worker->linger_timeout, &lingerer->timeout);
+    h2o_socket_read_start(lingerer->sock, on_linger_read);
+}
+
+void cairn_conn_linger(cairn_conn_t *conn)
+{
+    if (conn->linger_fd < 0 && conn->sock->ssl == NULL)
+        conn->linger_fd = fcntl(h2o_socket_get_fd(conn->sock), F_DUPFD_CLOEXEC, 0);
+}
+
+/* ---------------------------------------------------------------- from accept to close */
+
+static void on_close(void *data)
+{
+    cairn_conn_t *conn = data;
+    cairn_worker_t *worker = conn->worker;
+    if (conn->linger_fd >= 0)
+        start_linger(worker, conn->linger_fd);
+    h2o_linklist_unlink(&conn->link);
+    free(conn);
+    cairn_metrics_add(&worker->metrics.connections_open, (uint64_t)-1);
+    cairn_worker_on_conn_closed(worker);
+}
+
+void cairn_conn_accept(cairn_worker_t *worker, h2o_socket_t *sock)
+{
+    cairn_conn_t *conn = h2o_mem_alloc(sizeof(*conn));
+    *conn = (cairn_conn_t){.worker = worker, .sock = sock, .linger_fd = -1};
+    sock->on_close.cb = on_close;
+    sock->on_close.data = conn;
+    h2o_linklist_insert(&worker->conns, &conn->link);
+    ++worker->conn_count;
+    cairn_metrics_add(&worker->metrics.connections_open, 1);
+    cairn_metrics_add(&worker->metrics.connections_accepted, 1);
+    h2o_accept(&worker->accept_ctx, sock);
+}
+
+cairn_conn_t *cairn_conn_of(const h2o_req_t *req)
+{
+    return req->conn->callbacks->get_socket(req->conn)->on_close.data;
+}
+
+bool cairn_conn_is_idle(const cairn_conn_t *conn)
+{
+    return conn->request_began_ns == 0 && conn->sock->input->size == 0;
+}
+
+void cairn_conn_shutdown(cairn_conn_t *conn, int how)
+{
+    shutdown(h2o_socket_get_fd(conn->sock), how);
+}
+
+/* ---------------------------------------------------------------- while a request waits */
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    /* Further requests stay in the kernel's buffer until this one is answered, and a client that is
+     * gone changes nothing for a write that is on its way to the disk: the answer will find out. */
+    h2o_socket_read_stop(sock);
+}
+
+void cairn_conn_park(cairn_conn_t *conn)
+{
+    conn->is_parked = true;
+    h2o_socket_dont_read(conn->sock, 1);
+    h2o_socket_read_start(conn->sock, on_readable);
+}
+
+void cairn_conn_unpark(cairn_conn_t *conn)
+{
+    if (!conn->is_parked)
+        return;
+    conn->is_parked = false;
+    h2o_socket_dont_read(conn->sock, 0);
+    h2o_socket_read_stop(conn->sock);
+}
+
+/* ---------------------------------------------------------------- framing */
+
+/** how many lines of the head begin with `name`, which libh2o has put in lower case */
+static size_t count_lines(const char *head, size_t count, const char *name, size_t name_count)
+{
+    size_t found = 0;
+    const char *end = head + count;
+    for (const char *line = memchr(head, '\n', count); line != NULL;
+         line = memchr(line, '\n', (size_t)(end - line))) {
+        ++line;
+        if ((size_t)(end - line) > name_count && memcmp(line, name, name_count) == 0)
+            ++found;
+    }
+    return found;
+}
+
+const char *cairn_conn_framing_fault(h2o_req_t *req)
+{
+    for (size_t i = 0; i < req->headers.size; ++i)
+        if (req->headers.entries[i].name->len == 0)
+            return "a header line is folded";
+    if (req->entity.base == NULL)
+        return NULL;
+    const h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    const char *head = sock->input->bytes;
+    size_t count = (size_t)(req->entity.base - head);
+    size_t lengths = count_lines(head, count, H2O_STRLIT("content-length:"));
+    size_t codings = count_lines(head, count, H2O_STRLIT("transfer-encoding:"));
+    if (lengths > 1)
+        return "there are several Content-Length headers";
+    if (codings > 1)
+        return "there are several Transfer-Encoding headers";
+    if (lengths + codings > 1)
+        return "there are both Content-Length and Transfer-Encoding";
+    return NULL;
+}

@@ -1,0 +1,53 @@
+/*
+ * server/conn.h - one client's connection, beyond what libh2o keeps of it.
+ */
+#ifndef CAIRN_SERVER_CONN_H
+#define CAIRN_SERVER_CONN_H
+
+#include "server/worker.h"
+
+typedef struct st_cairn_conn_t {
+    h2o_linklist_t link; /* of the worker's conns */
+    cairn_worker_t *worker;
+    h2o_socket_t *sock;
+    uint64_t request_began_ns; /* 0 between requests */
+    cairn_op_t op;             /* of the request under way */
+    bool is_parked;            /* polled but not read, while its request waits */
+    int linger_fd;             /* -1, or a second descriptor that keeps the connection readable */
+} cairn_conn_t;
+
+/** Adopts an accepted socket and hands it to libh2o. */
+void cairn_conn_accept(cairn_worker_t *worker, h2o_socket_t *sock);
+
+/** The connection of a request. */
+cairn_conn_t *cairn_conn_of(const h2o_req_t *req);
+
+/** Whether no request is under way on it and no byte of one has come. */
+bool cairn_conn_is_idle(const cairn_conn_t *conn);
+
+/** Shuts the connection down: what libh2o notices as the client's leaving. `how` as in shutdown(2). */
+void cairn_conn_shutdown(cairn_conn_t *conn, int how);
+
+/**
+ * A request whose answer takes a while: keeps the socket in the poll set without reading from it, so
+ * that nothing is paid for taking it out and adding it again. Ended by cairn_conn_unpark(), before
+ * the answer.
+ */
+void cairn_conn_park(cairn_conn_t *conn);
+void cairn_conn_unpark(cairn_conn_t *conn);
+
+/**
+ * The answer about to be sent ends the connection although bytes of the request may still be coming.
+ * Closing at once would reset it, and the client might never see the answer: keep it half open until
+ * the client has closed or a moment has passed.
+ */
+void cairn_conn_linger(cairn_conn_t *conn);
+
+/**
+ * Whether the head of a request is framed in a way that other HTTP parsers might read differently
+ * than libh2o did, which is how requests are smuggled past proxies: two lengths, a length beside a
+ * transfer coding, folded header lines. Returns what is wrong, or NULL.
+ */
+const char *cairn_conn_framing_fault(h2o_req_t *req);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * server/reply.h - answers: values, problems, plain texts. The only place that turns an error into
+ * an HTTP status.
+ */
+#ifndef CAIRN_SERVER_REPLY_H
+#define CAIRN_SERVER_REPLY_H
+
+#include "server/worker.h"
+
+/* enum, status, code (stable, clients rely on it), title */
+#define CAIRN_PROBLEMS(X)                                                                          \
+    X(BAD_TARGET, 400, "bad_target", "The request target is not a path")                           \
+    X(BAD_ESCAPE, 400, "bad_escape", "Malformed percent escape")                                   \
+    X(BAD_FRAMING, 400, "bad_framing", "Ambiguous framing")                                        \
+    X(BAD_REQUEST, 400, "bad_request", "Bad request")                                              \
+    X(BAD_JSON, 400, "bad_json", "The body is not the JSON expected")                              \
+    X(KEY_MISSING, 400, "key_missing", "No key given")                                             \
+    X(KEY_EMPTY, 400, "key_empty", "The key is empty")                                             \
+    X(VALUE_MISSING, 400, "value_missing", "No value given")                                       \
+    X(META_TOO_LARGE, 400, "meta_too_large", "Too much metadata")                                  \
+    X(CROSS_SITE, 403, "cross_site", "Request from another site refused")                          \
+    X(NOT_FOUND, 404, "not_found", "No such key")                                                  \
+    X(NO_SUCH_PATH, 404, "no_such_path", "No such path")                                           \
+    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
+    X(LENGTH_REQUIRED, 411, "length_required", "A body is required")                               \
+    X(VALUE_TOO_LARGE, 413, "value_too_large", "The value is too large")                           \
+    X(KEY_TOO_LONG, 414, "key_too_long", "The key is too long")                                    \
+    X(URI_TOO_LONG, 414, "uri_too_long", "The request target is too long")                         \
+    X(EXPECTATION_FAILED, 417, "expectation_failed", "Unknown expectation")                        \
+    X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The headers are too large")                    \
+    X(DAMAGED, 500, "damaged", "The stored value is damaged")                                      \
+    X(READ_FAILED, 500, "read_failed", "The disk could not read the value")                        \
+    X(INTERNAL, 500, "internal", "Internal error")                                                 \
+    X(LOADING, 503, "loading", "The store is still loading")                                       \
+    X(QUEUE_FULL, 503, "queue_full", "Too many writes are waiting")                                \
+    X(NO_MEMORY, 503, "no_memory", "Out of memory")                                                \
+    X(READ_ONLY, 503, "read_only", "The store is read-only after a disk failure")                  \
+    X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "It is not known whether the write is durable")     \
+    X(DISK_FULL, 507, "disk_full", "The disk is full")
+
+typedef enum en_cairn_problem_t {
+#define X(name, status, code, title) CAIRN_PROBLEM_##name,
+    CAIRN_PROBLEMS(X)
+#undef X
+        CAIRN_PROBLEM_COUNT
+} cairn_problem_t;
+
+/**
+ * Answers with a problem (RFC 9457). `format` makes the detail, ASCII text for a person. Headers set
+ * before stay; 503 gets Retry-After.
+ */
+void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** Answers with what an error of storage means to a client. */
+void cairn_reply_err(h2o_req_t *req, cairn_err_t err);
+
+/** 405 with the Allow header; `allow` is static. */
+void cairn_reply_method_not_allowed(h2o_req_t *req, const char *allow);
+
+/** An answer without a body: 201, 204. `reason` is static. */
+void cairn_reply_empty(h2o_req_t *req, int status, const char *reason);
+
+/** A text made for this answer, of static type, copied. */
+void cairn_reply_text(h2o_req_t *req, const char *content_type, const char *text, size_t bytes);
+
+/** `ETag: "version"`. */
+void cairn_reply_add_etag(h2o_req_t *req, uint64_t version);
+
+/** 200 with a value and all that is stored with it; pins it for as long as it is being sent. */
+void cairn_reply_value(h2o_req_t *req, const cairn_value_t *value);
+
+/**
+ * Registers, on a path, what turns libh2o's own answers (413 before the body is read, 400 for a
+ * broken chunk, 417) into problems.
+ */
+void cairn_reply_register_lib_errors(h2o_pathconf_t *path);
+
+#endif

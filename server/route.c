@@ -1,0 +1,146 @@
+/*
+ * server/route.c - from a request to the code that answers it.
+ *
+ * Routing looks at the raw target: libh2o's normalised path has decoded %2F and climbed over "..",
+ * and a key may contain both.
+ */
+#include "server/route.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "server/conn.h"
+#include "server/kv.h"
+#include "server/reply.h"
+#include "server/status.h"
+#include "server/tutorial.h"
+
+/** longest target; values that travel in a query string (/set) are what needs this much */
+#define TARGET_BYTES_MAX 65536
+/** all headers of a request, names and values */
+#define HEADER_BYTES_MAX 32768
+
+#define KV_PREFIX "/v1/kv/"
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static size_t header_bytes(const h2o_req_t *req)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < req->headers.size; ++i)
+        bytes += req->headers.entries[i].name->len + req->headers.entries[i].value.len;
+    return bytes;
+}
+
+bool cairn_route_is_cross_site(const h2o_req_t *req)
+{
+    ssize_t i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("sec-fetch-site"), -1);
+    if (i >= 0) {
+        h2o_iovec_t site = req->headers.entries[i].value;
+        if (h2o_memis(site.base, site.len, H2O_STRLIT("cross-site")))
+            return true;
+    }
+    i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("origin"), -1);
+    if (i < 0)
+        return false;
+    /* ours is scheme://authority of this very request */
+    h2o_iovec_t origin = req->headers.entries[i].value, host = req->input.authority;
+    size_t at = h2o_strstr(origin.base, origin.len, H2O_STRLIT("://"));
+    return at == SIZE_MAX ||
+           !h2o_lcstris(origin.base + at + 3, origin.len - at - 3, host.base, host.len);
+}
+
+static bool changes_something(const h2o_req_t *req)
+{
+    return !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) &&
+           !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+}
+
+/** what is wrong with any request, whatever its path; true if that has been answered */
+static bool refuse(h2o_req_t *req)
+{
+    const char *fault = cairn_conn_framing_fault(req);
+    if (fault != NULL) {
+        req->http1_is_persistent = 0;
+        cairn_conn_linger(cairn_conn_of(req));
+        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_FRAMING, "%s", fault);
+    } else if (req->path.len == 0 || req->path.base[0] != '/') {
+        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_TARGET, "the target must begin with a slash");
+    } else if (req->path.len > TARGET_BYTES_MAX) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_URI_TOO_LONG,
+                            "the target has %zu bytes, %d are allowed", req->path.len,
+                            TARGET_BYTES_MAX);
+    } else if (header_bytes(req) > HEADER_BYTES_MAX) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_HEADERS_TOO_LARGE,
+                            "the headers have %zu bytes, %d are allowed", header_bytes(req),
+                            HEADER_BYTES_MAX);
+    } else if (changes_something(req) && cairn_route_is_cross_site(req)) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_CROSS_SITE,
+                            "a page of another site may not change anything here");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void route(h2o_req_t *req)
+{
+    size_t path_bytes = req->query_at != SIZE_MAX ? req->query_at : req->path.len;
+    h2o_iovec_t path = h2o_iovec_init(req->path.base, path_bytes);
+    size_t prefix = sizeof(KV_PREFIX) - 1;
+    bool is_kv = path.len >= prefix && memcmp(path.base, KV_PREFIX, prefix) == 0;
+
+    if (!is_kv && cairn_status_handle(req, path))
+        return;
+    cairn_server_t *server = cairn_worker_of(req)->server;
+    if (atomic_load_explicit(&server->store, memory_order_acquire) == NULL)
+        cairn_status_reply_loading(req);
+    else if (is_kv)
+        cairn_kv_handle(req, h2o_iovec_init(path.base + prefix, path.len - prefix));
+    else if (!cairn_tutorial_handle(req, path))
+        cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
+                            "see / for what there is; values live under " KV_PREFIX);
+}
+
+static int on_req(h2o_handler_t *self, h2o_req_t *req)
+{
+    (void)self;
+    cairn_conn_t *conn = cairn_conn_of(req);
+    conn->request_began_ns = now_ns();
+    conn->op = CAIRN_OP_OTHER;
+    if (!refuse(req))
+        route(req);
+    return 0;
+}
+
+/** called by libh2o when a request is over, answered in whole or not */
+static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
+{
+    (void)self;
+    cairn_conn_t *conn = cairn_conn_of(req);
+    uint64_t ns = conn->request_began_ns != 0 ? now_ns() - conn->request_began_ns : 0;
+    cairn_metrics_request(&conn->worker->metrics, conn->op, req->res.status, ns);
+    conn->request_began_ns = 0;
+    conn->op = CAIRN_OP_OTHER;
+}
+
+static void register_end(h2o_pathconf_t *path)
+{
+    h2o_logger_t *logger = h2o_create_logger(path, sizeof(*logger));
+    logger->log_access = on_request_end;
+}
+
+void cairn_route_register(cairn_server_t *server)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(server->host, "/", 0);
+    h2o_handler_t *handler = h2o_create_handler(path, sizeof(*handler));
+    handler->on_req = on_req;
+    register_end(path);
+    register_end(&server->host->fallback_path);
+    cairn_reply_register_lib_errors(&server->host->fallback_path);
+}

@@ -1,0 +1,211 @@
+/*
+ * server/serve.c - the server from start to stop: up in order, down in reverse.
+ *
+ * The workers run before the store is open, so that a long replay is something a client can ask
+ * about (/readyz) and not a port that refuses.
+ */
+#include "server/serve.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/listen.h"
+#include "server/route.h"
+#include "server/worker.h"
+
+/** descriptors kept back for segments, the data directory, event loops, standard streams */
+#define FDS_RESERVED 1024
+/** a JSON body may say a value in more bytes than it has */
+#define ENTITY_SLACK_BYTES 65536
+/** how often main looks whether the workers have stopped */
+#define STOP_POLL_MS 10
+
+static cairn_server_t server;
+
+static void log_line(void *ctx, const char *line)
+{
+    char when[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    (void)ctx;
+    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+    fprintf(stderr, "%s %s\n", when, line);
+}
+
+static void on_progress(void *ctx, uint64_t bytes_done, uint64_t bytes_total)
+{
+    (void)ctx;
+    atomic_store_explicit(&server.load_done, bytes_done, memory_order_relaxed);
+    atomic_store_explicit(&server.load_total, bytes_total, memory_order_relaxed);
+}
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/** connections each worker may have, as far as the process may have descriptors */
+static size_t connections_per_worker(const cairn_config_t *config)
+{
+    struct rlimit limit;
+    uint64_t connections = config->limits_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        uint64_t fds = limit.rlim_max;
+        uint64_t reserved = fds / 4 < FDS_RESERVED ? fds / 4 : FDS_RESERVED;
+        if (connections > fds - reserved) {
+            char line[160];
+            snprintf(line, sizeof(line),
+                     "limits.connections is %" PRIu64 ", but the process may open only %" PRIu64
+                     " files: %" PRIu64 " connections it is",
+                     connections, fds, fds - reserved);
+            log_line(NULL, line);
+            connections = fds - reserved;
+        }
+    }
+    return (size_t)((connections + config->workers - 1) / config->workers);
+}
+
+static void configure_http(const cairn_config_t *config)
+{
+    /* a large body stays in memory: the library's temporary files cost disk time on the loop */
+    h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX;
+    h2o_config_init(&server.globalconf);
+    server.globalconf.http1.upgrade_to_http2 = 0; /* docs/ARCHITECTURE.md says why */
+    server.globalconf.http1.req_timeout = config->limits_idle_timeout_ms;
+    server.globalconf.max_request_entity_size = config->limits_value_bytes + ENTITY_SLACK_BYTES;
+    server.globalconf.server_name = h2o_iovec_init(H2O_STRLIT("cairn"));
+    server.host = h2o_config_register_host(&server.globalconf,
+                                           h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    cairn_route_register(&server);
+}
+
+static bool start_workers(const cairn_config_t *config, const int *fds)
+{
+    size_t conn_count_max = connections_per_worker(config);
+    server.workers = h2o_mem_alloc(config->workers * sizeof(*server.workers));
+    server.worker_count = config->workers;
+    for (size_t i = 0; i < server.worker_count; ++i)
+        server.workers[i] = cairn_worker_create(&server, i, fds[i], conn_count_max);
+    for (size_t i = 0; i < server.worker_count; ++i)
+        if (!cairn_worker_start(server.workers[i]))
+            return false;
+    return true;
+}
+
+static bool all_have_stopped(void)
+{
+    for (size_t i = 0; i < server.worker_count; ++i)
+        if (!atomic_load_explicit(&server.workers[i]->has_stopped, memory_order_acquire))
+            return false;
+    return true;
+}
+
+static void stop_workers(const cairn_config_t *config)
+{
+    struct timespec poll = {.tv_nsec = STOP_POLL_MS * 1000000L};
+    uint64_t deadline = monotonic_ms() + config->limits_shutdown_timeout_ms;
+    bool abandoned = false;
+    for (size_t i = 0; i < server.worker_count; ++i)
+        cairn_worker_ask_to_stop(server.workers[i]);
+    while (!all_have_stopped()) {
+        if (!abandoned && monotonic_ms() >= deadline) {
+            log_line(NULL, "limits.shutdown_timeout has passed: cutting the connections left");
+            for (size_t i = 0; i < server.worker_count; ++i)
+                cairn_worker_abandon(server.workers[i]);
+            abandoned = true;
+        }
+        nanosleep(&poll, NULL);
+    }
+    for (size_t i = 0; i < server.worker_count; ++i)
+        cairn_worker_join(server.workers[i]);
+}
+
+static bool open_store(const cairn_config_t *config, cairn_store_t **store)
+{
+    char errmsg[CAIRN_ERRMSG_BYTES];
+    bool in_memory = strcmp(config->storage_path, ":memory:") == 0;
+    cairn_store_options_t options = {
+        .path = in_memory ? NULL : config->storage_path,
+        .segment_bytes = config->storage_segment_bytes,
+        .sync_interval_ms = config->storage_sync_interval_ms,
+        .queue_ops_max = config->limits_queue_ops,
+        .queue_bytes_max = config->limits_queue_bytes,
+        .io_threads = (unsigned)config->storage_io_threads,
+        .on_progress = on_progress,
+        .on_log = log_line,
+    };
+    if (cairn_store_open(store, &options, errmsg) == CAIRN_OK)
+        return true;
+    fprintf(stderr, "cairn: open store %s: %s\n", config->storage_path, errmsg);
+    return false;
+}
+
+/** signals are taken by sigwait() in main only: every thread inherits the mask */
+static void block_signals(sigset_t *stop_signals)
+{
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(stop_signals);
+    sigaddset(stop_signals, SIGTERM);
+    sigaddset(stop_signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, stop_signals, NULL);
+}
+
+static void announce(const char *bound)
+{
+    printf("listening on %s\n", bound);
+    if (isatty(STDOUT_FILENO))
+        printf("try: curl 'http://%s/set?key=foo&value=bar' && curl 'http://%s/get?key=foo'\n",
+               bound, bound);
+    fflush(stdout);
+}
+
+int cairn_serve(const cairn_config_t *config)
+{
+    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES], bound[128];
+    sigset_t stop_signals;
+    int got_signal;
+    cairn_store_t *store = NULL;
+    block_signals(&stop_signals);
+    server.config = config;
+    server.started_ms = monotonic_ms();
+
+    int *fds = h2o_mem_alloc(config->workers * sizeof(*fds));
+    if (!cairn_listen(config->listen, fds, config->workers, bound, errmsg, sizeof(errmsg))) {
+        fprintf(stderr, "cairn: %s\n", errmsg);
+        free(fds);
+        return 1;
+    }
+    configure_http(config);
+    bool started = start_workers(config, fds);
+    free(fds);
+    if (!started) {
+        fprintf(stderr, "cairn: the threads of %" PRIu64 " workers cannot be started\n",
+                config->workers);
+        return 1;
+    }
+    if (!open_store(config, &store)) {
+        stop_workers(config);
+        return 1;
+    }
+    /* release: pairs with the acquire of the workers */
+    atomic_store_explicit(&server.store, store, memory_order_release);
+    announce(bound);
+
+    sigwait(&stop_signals, &got_signal);
+    log_line(NULL, got_signal == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
+    stop_workers(config);
+    cairn_err_t err = cairn_store_close(store);
+    log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
+                                   : "stopped after a failure of the disk");
+    return err == CAIRN_OK ? 0 : 1;
+}

@@ -1,0 +1,330 @@
+/*
+ * server/status.c - how the server is.
+ */
+#include "server/status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "server/reply.h"
+
+/** segments fetched from the store at a time */
+#define SEGMENTS_AT_ONCE 256
+
+static const char front_page[] =
+    "cairn - a durable key-value database that speaks plain HTTP\n"
+    "\n"
+    "  curl -T file    http://HOST/v1/kv/some/key      store a value\n"
+    "  curl            http://HOST/v1/kv/some/key      read it\n"
+    "  curl -X DELETE  http://HOST/v1/kv/some/key      remove it\n"
+    "\n"
+    "  http://HOST/set?key=foo&value=bar   http://HOST/get?key=foo   http://HOST/delete?key=foo\n"
+    "\n"
+    "  /livez  /readyz     is it up, is it ready\n"
+    "  /v1/stats           how it is, as JSON\n"
+    "  /metrics            the same for Prometheus\n";
+
+static cairn_store_t *store_of(const h2o_req_t *req)
+{
+    /* acquire: pairs with main's release when the store is open */
+    return atomic_load_explicit(&cairn_worker_of(req)->server->store, memory_order_acquire);
+}
+
+void cairn_status_reply_loading(h2o_req_t *req)
+{
+    const cairn_server_t *server = cairn_worker_of(req)->server;
+    uint64_t done = atomic_load_explicit(&server->load_done, memory_order_relaxed);
+    uint64_t total = atomic_load_explicit(&server->load_total, memory_order_relaxed);
+    unsigned percent = total != 0 ? (unsigned)(done * 100 / total) : 0;
+    cairn_reply_problem(req, CAIRN_PROBLEM_LOADING,
+                        "the log is being replayed: %" PRIu64 " of %" PRIu64 " bytes, %u %%", done,
+                        total, percent);
+}
+
+static void reply_ready(h2o_req_t *req)
+{
+    cairn_store_t *store = store_of(req);
+    cairn_store_stats_t stats;
+    if (store == NULL) {
+        cairn_status_reply_loading(req);
+        return;
+    }
+    cairn_store_stats(store, &stats);
+    if (stats.failed)
+        cairn_reply_err(req, CAIRN_ERR_FAILED);
+    else
+        cairn_reply_empty(req, 204, "No Content");
+}
+
+static void sum_metrics(const cairn_server_t *server, cairn_metrics_t *sum)
+{
+    memset(sum, 0, sizeof(*sum));
+    for (size_t i = 0; i < server->worker_count; ++i)
+        cairn_metrics_sum(sum, &server->workers[i]->metrics);
+}
+
+static uint64_t uptime_ms(const cairn_server_t *server)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 - server->started_ms;
+}
+
+/* ---------------------------------------------------------------- /metrics */
+
+/** one sample with its HELP and TYPE, as the Prometheus text format 0.0.4 wants them */
+static void metric(FILE *out, const char *name, const char *type, const char *help, double value)
+{
+    fprintf(out, "# HELP cairn_%s %s\n# TYPE cairn_%s %s\ncairn_%s %.17g\n", name, help, name, type,
+            name, value);
+}
+
+static void histogram(FILE *out, const char *name, const char *labels, const uint64_t *buckets,
+                      size_t count, uint64_t sum_ns)
+{
+    uint64_t below = 0;
+    const char *comma = labels[0] != '\0' ? "," : "";
+    for (size_t i = 0; i + 1 < count; ++i) {
+        below += buckets[i];
+        fprintf(out, "cairn_%s_bucket{%s%sle=\"%.9g\"} %" PRIu64 "\n", name, labels, comma,
+                (double)((uint64_t)1 << i) / 1e6, below);
+    }
+    below += buckets[count - 1];
+    fprintf(out, "cairn_%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, comma, below);
+    fprintf(out, "cairn_%s_sum{%s} %.9f\n", name, labels, (double)sum_ns / 1e9);
+    fprintf(out, "cairn_%s_count{%s} %" PRIu64 "\n", name, labels, below);
+}
+
+static uint64_t value_of(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void print_requests(FILE *out, const cairn_metrics_t *sum)
+{
+    fprintf(out, "# HELP cairn_requests_total Requests answered.\n"
+                 "# TYPE cairn_requests_total counter\n");
+    for (cairn_op_t op = 0; op < CAIRN_OP_COUNT; ++op)
+        for (int c = 0; c < CAIRN_STATUS_CLASSES; ++c)
+            fprintf(out, "cairn_requests_total{op=\"%s\",status=\"%dxx\"} %" PRIu64 "\n",
+                    cairn_op_label(op), c + 1, value_of(&sum->requests[op][c]));
+    fprintf(out, "# HELP cairn_request_seconds From the whole request to the end of its answer.\n"
+                 "# TYPE cairn_request_seconds histogram\n");
+    for (cairn_op_t op = 0; op < CAIRN_OP_COUNT; ++op) {
+        uint64_t buckets[CAIRN_LATENCY_BUCKETS];
+        char labels[32];
+        for (size_t i = 0; i < CAIRN_LATENCY_BUCKETS; ++i)
+            buckets[i] = value_of(&sum->latencies[op][i]);
+        snprintf(labels, sizeof(labels), "op=\"%s\"", cairn_op_label(op));
+        histogram(out, "request_seconds", labels, buckets, CAIRN_LATENCY_BUCKETS,
+                  value_of(&sum->latency_ns_sum[op]));
+    }
+}
+
+static void print_store(FILE *out, const cairn_store_stats_t *s)
+{
+    metric(out, "keys", "gauge", "Keys that have a value.", (double)s->keys);
+    metric(out, "index_bytes", "gauge", "Memory of the index.", (double)s->index_bytes);
+    metric(out, "segments", "gauge", "Segment files.", (double)s->segments);
+    metric(out, "disk_bytes", "gauge", "Bytes of records in the segments.", (double)s->disk_bytes);
+    metric(out, "dead_bytes", "gauge", "Bytes of records that have been replaced or deleted.",
+           (double)s->dead_bytes);
+    metric(out, "last_version", "counter", "Version of the newest write.", (double)s->last_version);
+    metric(out, "durable_version", "counter", "Version up to which all is on disk.",
+           (double)s->durable_version);
+    metric(out, "queued_writes", "gauge", "Writes waiting for the writer.", (double)s->queued_ops);
+    metric(out, "queued_bytes", "gauge", "Bytes of their records.", (double)s->queued_bytes);
+    metric(out, "commits_total", "counter", "Group commits.", (double)s->commits);
+    metric(out, "commit_records_total", "counter", "Records in them.", (double)s->commit_records);
+    metric(out, "commit_bytes_total", "counter", "Bytes in them.", (double)s->commit_bytes);
+    metric(out, "cold_loads_total", "counter", "Records brought in from disk for a request.",
+           (double)s->loads);
+    metric(out, "disk_full", "gauge", "1 while no further segment can be made.", s->disk_full);
+    metric(out, "failed", "gauge", "1 after a failed write or sync: read-only until restarted.",
+           s->failed);
+    fprintf(out, "# HELP cairn_sync_seconds Time the disk takes to sync the log.\n"
+                 "# TYPE cairn_sync_seconds histogram\n");
+    histogram(out, "sync_seconds", "", s->syncs, CAIRN_HISTOGRAM_BUCKETS, s->sync_ns_sum);
+}
+
+static void reply_metrics(h2o_req_t *req)
+{
+    const cairn_server_t *server = cairn_worker_of(req)->server;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out == NULL) {
+        cairn_reply_err(req, CAIRN_ERR_NOMEM);
+        return;
+    }
+    cairn_metrics_t sum;
+    sum_metrics(server, &sum);
+    print_requests(out, &sum);
+    metric(out, "connections", "gauge", "Open connections.",
+           (double)value_of(&sum.connections_open));
+    metric(out, "connections_total", "counter", "Connections accepted.",
+           (double)value_of(&sum.connections_accepted));
+    metric(out, "accept_failures_total", "counter",
+           "Times no connection could be accepted for want of a descriptor.",
+           (double)value_of(&sum.accept_failures));
+    metric(out, "value_bytes_in_total", "counter", "Bytes of values put.",
+           (double)value_of(&sum.value_bytes_in));
+    metric(out, "value_bytes_out_total", "counter", "Bytes of values sent.",
+           (double)value_of(&sum.value_bytes_out));
+    metric(out, "uptime_seconds", "gauge", "Since the process began to serve.",
+           (double)uptime_ms(server) / 1000);
+    cairn_store_t *store = store_of(req);
+    metric(out, "ready", "gauge", "1 once the store is loaded.", store != NULL);
+    if (store != NULL) {
+        cairn_store_stats_t stats;
+        cairn_store_stats(store, &stats);
+        print_store(out, &stats);
+    }
+    fclose(out);
+    cairn_reply_text(req, "text/plain; version=0.0.4; charset=utf-8", text, bytes);
+    free(text);
+}
+
+/* ---------------------------------------------------------------- /v1/stats */
+
+static json_t *segments_json(cairn_store_t *store)
+{
+    cairn_segment_info_t *infos = malloc(SEGMENTS_AT_ONCE * sizeof(*infos));
+    json_t *list = json_array();
+    size_t n = 0;
+    for (size_t from = 0; infos != NULL; from += n) {
+        n = cairn_store_segments(store, from, infos, SEGMENTS_AT_ONCE);
+        if (n == 0)
+            break;
+        for (size_t i = 0; i < n; ++i) {
+            uint64_t live = infos[i].end - infos[i].dead_bytes;
+            json_array_append_new(
+                list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name,
+                                "first_version", (json_int_t)infos[i].first_version, "bytes",
+                                (json_int_t)infos[i].end, "live_bytes", (json_int_t)live,
+                                "dead_bytes", (json_int_t)infos[i].dead_bytes, "sealed",
+                                (int)infos[i].sealed));
+        }
+    }
+    free(infos);
+    return list;
+}
+
+static json_t *requests_json(const cairn_metrics_t *sum)
+{
+    json_t *requests = json_object();
+    for (cairn_op_t op = 0; op < CAIRN_OP_COUNT; ++op) {
+        json_t *classes = json_object();
+        for (int c = 0; c < CAIRN_STATUS_CLASSES; ++c) {
+            char name[] = {(char)('1' + c), 'x', 'x', '\0'};
+            json_object_set_new(classes, name,
+                                json_integer((json_int_t)value_of(&sum->requests[op][c])));
+        }
+        json_object_set_new(requests, cairn_op_label(op), classes);
+    }
+    return requests;
+}
+
+static void set_count(json_t *json, const char *name, uint64_t count)
+{
+    json_object_set_new(json, name, json_integer((json_int_t)count));
+}
+
+static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
+{
+    cairn_store_stats_t s;
+    cairn_metrics_t sum;
+    cairn_store_stats(store, &s);
+    sum_metrics(server, &sum);
+    json_t *json = json_object();
+    json_object_set_new(json, "state",
+                        json_string(s.failed      ? "read_only"
+                                    : s.disk_full ? "disk_full"
+                                                  : "ok"));
+    set_count(json, "uptime_ms", uptime_ms(server));
+    set_count(json, "workers", server->worker_count);
+    json_object_set_new(json, "in_memory", json_boolean(s.in_memory));
+    set_count(json, "keys", s.keys);
+    set_count(json, "last_version", s.last_version);
+    set_count(json, "durable_version", s.durable_version);
+    set_count(json, "disk_bytes", s.disk_bytes);
+    set_count(json, "live_bytes", s.disk_bytes - s.dead_bytes);
+    set_count(json, "dead_bytes", s.dead_bytes);
+    json_object_set_new(
+        json, "index",
+        json_pack("{s:I, s:I, s:f, s:f}", "bytes", (json_int_t)s.index_bytes, "slots",
+                  (json_int_t)s.index_slots, "bytes_per_key",
+                  s.keys != 0 ? (double)s.index_bytes / (double)s.keys : 0.0, "load",
+                  s.index_slots != 0 ? (double)s.keys / (double)s.index_slots : 0.0));
+    json_object_set_new(json, "queue",
+                        json_pack("{s:I, s:I}", "writes", (json_int_t)s.queued_ops, "bytes",
+                                  (json_int_t)s.queued_bytes));
+    json_object_set_new(json, "commits",
+                        json_pack("{s:I, s:I, s:I, s:f}", "count", (json_int_t)s.commits, "records",
+                                  (json_int_t)s.commit_records, "bytes", (json_int_t)s.commit_bytes,
+                                  "sync_seconds", (double)s.sync_ns_sum / 1e9));
+    set_count(json, "cold_loads", s.loads);
+    set_count(json, "connections", value_of(&sum.connections_open));
+    json_object_set_new(json, "requests", requests_json(&sum));
+    json_object_set_new(json, "segments", segments_json(store));
+    return json;
+}
+
+static void reply_stats(h2o_req_t *req)
+{
+    cairn_store_t *store = store_of(req);
+    if (store == NULL) {
+        cairn_status_reply_loading(req);
+        return;
+    }
+    json_t *json = stats_json(cairn_worker_of(req)->server, store);
+    char *text = json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    if (text == NULL) {
+        cairn_reply_err(req, CAIRN_ERR_NOMEM);
+        return;
+    }
+    cairn_reply_text(req, "application/json", text, strlen(text));
+    free(text);
+}
+
+/* ---------------------------------------------------------------- which one */
+
+static void reply_alive(h2o_req_t *req)
+{
+    cairn_reply_empty(req, 204, "No Content");
+}
+
+static void reply_front_page(h2o_req_t *req)
+{
+    cairn_reply_text(req, "text/plain; charset=utf-8", front_page, sizeof(front_page) - 1);
+}
+
+bool cairn_status_handle(h2o_req_t *req, h2o_iovec_t path)
+{
+    static const struct {
+        const char *path;
+        void (*reply)(h2o_req_t *req);
+    } pages[] = {
+        {"/", reply_front_page},
+        {"/livez", reply_alive},
+        {"/readyz", reply_ready},
+        {"/metrics", reply_metrics},
+        {"/v1/stats", reply_stats},
+    };
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); ++i)
+        if (h2o_memis(path.base, path.len, pages[i].path, strlen(pages[i].path))) {
+            if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) ||
+                h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD")))
+                pages[i].reply(req);
+            else
+                cairn_reply_method_not_allowed(req, "GET, HEAD");
+            return true;
+        }
+    return false;
+}

@@ -1,0 +1,60 @@
+/*
+ * server/target.c - what a request target says.
+ */
+#include "server/target.h"
+
+#include <string.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+cairn_decode_t cairn_target_decode(const char *text, size_t count, bool plus_is_space, char *out,
+                                   size_t room, size_t *decoded, size_t *at)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; ++i) {
+        char c = text[i];
+        if (c == '%') {
+            int high = count - i > 2 ? hex_digit(text[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+            if (low < 0) {
+                *at = i;
+                return CAIRN_DECODE_BAD_ESCAPE;
+            }
+            c = (char)(high << 4 | low);
+            i += 2;
+        } else if (c == '+' && plus_is_space) {
+            c = ' ';
+        }
+        if (n == room)
+            return CAIRN_DECODE_TOO_LONG;
+        out[n++] = c;
+    }
+    *decoded = n;
+    return CAIRN_DECODE_OK;
+}
+
+bool cairn_target_param(const char *query, size_t count, const char *name, const char **value,
+                        size_t *value_count)
+{
+    size_t name_count = strlen(name);
+    const char *end = query + count;
+    while (query < end) {
+        const char *stop = memchr(query, '&', (size_t)(end - query));
+        if (stop == NULL)
+            stop = end;
+        if ((size_t)(stop - query) > name_count && query[name_count] == '=' &&
+            memcmp(query, name, name_count) == 0) {
+            *value = query + name_count + 1;
+            *value_count = (size_t)(stop - *value);
+            return true;
+        }
+        query = stop + 1;
+    }
+    return false;
+}

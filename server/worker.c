@@ -1,0 +1,196 @@
+/*
+ * server/worker.c - one event loop, its listeners, its connections.
+ */
+#include "server/worker.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/conn.h"
+#include "server/kv.h"
+
+/** the loop wakes at least this often to announce a quiescent state: memory that was replaced
+    elsewhere is held until every worker has */
+#define LOOP_WAIT_MS 500
+/** with no descriptor left, a listener would be ready for ever: it rests for so long */
+#define ACCEPT_RETRY_MS 100
+/** how long a connection that was ended early is listened to (see cairn_conn_linger) */
+#define LINGER_MS 2000
+/** connections taken from a listener before others get their turn */
+#define ACCEPTS_AT_ONCE 64
+
+/* ---------------------------------------------------------------- accepting */
+
+static void pause_listener(cairn_worker_t *worker)
+{
+    if (worker->listener != NULL && !worker->listener_is_paused) {
+        h2o_socket_read_stop(worker->listener);
+        worker->listener_is_paused = true;
+    }
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err);
+
+static void resume_listener(cairn_worker_t *worker)
+{
+    if (worker->listener != NULL && worker->listener_is_paused &&
+        worker->conn_count < worker->conn_count_max) {
+        h2o_socket_read_start(worker->listener, on_accept);
+        worker->listener_is_paused = false;
+    }
+}
+
+static void on_accept_retry(h2o_timeout_entry_t *entry)
+{
+    resume_listener(H2O_STRUCT_FROM_MEMBER(cairn_worker_t, accept_retry_entry, entry));
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err)
+{
+    cairn_worker_t *worker = listener->data;
+    if (err != NULL)
+        return;
+    for (size_t i = 0; i < ACCEPTS_AT_ONCE; ++i) {
+        if (worker->conn_count >= worker->conn_count_max) {
+            pause_listener(worker); /* who comes now waits in the backlog */
+            return;
+        }
+        h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
+        if (sock == NULL) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                cairn_metrics_add(&worker->metrics.accept_failures, 1);
+                pause_listener(worker);
+                h2o_timeout_link(worker->ctx.loop, &worker->accept_retry,
+                                 &worker->accept_retry_entry);
+            }
+            return;
+        }
+        cairn_conn_accept(worker, sock);
+    }
+}
+
+void cairn_worker_on_conn_closed(cairn_worker_t *worker)
+{
+    --worker->conn_count;
+    if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
+        resume_listener(worker);
+}
+
+/* ---------------------------------------------------------------- stopping */
+
+typedef struct st_order_t {
+    h2o_multithread_message_t super;
+    bool abandon;
+} order_t;
+
+static void close_idle_conns(cairn_worker_t *worker)
+{
+    for (h2o_linklist_t *l = worker->conns.next; l != &worker->conns; l = l->next) {
+        cairn_conn_t *conn = H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l);
+        /* a request that has arrived but was not read yet still is: only the end comes earlier */
+        if (cairn_conn_is_idle(conn))
+            cairn_conn_shutdown(conn, SHUT_RD);
+    }
+}
+
+static void cut_conns(cairn_worker_t *worker)
+{
+    for (h2o_linklist_t *l = worker->conns.next; l != &worker->conns; l = l->next)
+        cairn_conn_shutdown(H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l), SHUT_RDWR);
+}
+
+static void begin_stop(cairn_worker_t *worker)
+{
+    worker->is_stopping = true;
+    if (worker->listener != NULL) {
+        /* clients in the backlog have been accepted by the kernel: they are served, not reset */
+        on_accept(worker->listener, NULL);
+        h2o_timeout_unlink(&worker->accept_retry_entry);
+        h2o_socket_close(worker->listener);
+        worker->listener = NULL;
+    }
+    h2o_context_request_shutdown(&worker->ctx);
+    close_idle_conns(worker);
+}
+
+static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, orders, receiver);
+    while (!h2o_linklist_is_empty(messages)) {
+        order_t *order = H2O_STRUCT_FROM_MEMBER(order_t, super.link, messages->next);
+        h2o_linklist_unlink(&order->super.link);
+        if (!worker->is_stopping)
+            begin_stop(worker);
+        if (order->abandon)
+            cut_conns(worker);
+        free(order);
+    }
+}
+
+static void send_order(cairn_worker_t *worker, bool abandon)
+{
+    order_t *order = h2o_mem_alloc(sizeof(*order));
+    *order = (order_t){.abandon = abandon};
+    h2o_multithread_send_message(&worker->orders, &order->super);
+}
+
+void cairn_worker_ask_to_stop(cairn_worker_t *worker)
+{
+    send_order(worker, false);
+}
+
+void cairn_worker_abandon(cairn_worker_t *worker)
+{
+    send_order(worker, true);
+}
+
+/* ---------------------------------------------------------------- the thread */
+
+static void *worker_main(void *arg)
+{
+    cairn_worker_t *worker = arg;
+    cairn_thread_register();
+    while (!worker->is_stopping || worker->conn_count != 0) {
+        h2o_evloop_run(worker->ctx.loop, LOOP_WAIT_MS);
+        cairn_thread_quiescent();
+    }
+    cairn_thread_unregister();
+    atomic_store_explicit(&worker->has_stopped, true, memory_order_release);
+    return NULL;
+}
+
+cairn_worker_t *cairn_worker_create(cairn_server_t *server, size_t number, int listen_fd,
+                                    size_t conn_count_max)
+{
+    cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
+    *worker = (cairn_worker_t){.server = server,
+                               .number = number,
+                               .sink = {.on_done = cairn_kv_on_done},
+                               .conn_count_max = conn_count_max};
+    h2o_loop_t *loop = h2o_evloop_create();
+    h2o_context_init(&worker->ctx, loop, &server->globalconf);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_kv_on_writes);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_kv_on_loads);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
+    h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
+    h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
+    worker->accept_retry_entry.cb = on_accept_retry;
+    h2o_linklist_init_anchor(&worker->conns);
+    worker->accept_ctx.ctx = &worker->ctx;
+    worker->accept_ctx.hosts = server->globalconf.hosts;
+    worker->listener = h2o_evloop_socket_create(loop, listen_fd, H2O_SOCKET_FLAG_DONT_READ);
+    worker->listener->data = worker;
+    h2o_socket_read_start(worker->listener, on_accept);
+    return worker;
+}
+
+bool cairn_worker_start(cairn_worker_t *worker)
+{
+    return pthread_create(&worker->thread, NULL, worker_main, worker) == 0;
+}
+
+void cairn_worker_join(cairn_worker_t *worker)
+{
+    pthread_join(worker->thread, NULL);
+}

@@ -1,0 +1,85 @@
+/*
+ * server/worker.h - one event loop, its listeners, its connections.
+ *
+ * A connection lives on the worker that accepted it, and all that concerns its requests happens on
+ * that worker's thread. Other threads reach it by messages only: the writer with finished writes, the
+ * I/O pool with finished loads, main with the wish to stop.
+ */
+#ifndef CAIRN_SERVER_WORKER_H
+#define CAIRN_SERVER_WORKER_H
+
+#include "server/http.h"
+
+#include "server/config.h"
+#include "server/metrics.h"
+#include "storage/store.h"
+
+typedef struct st_cairn_worker_t cairn_worker_t;
+
+/** what all workers share; read-only once they run, but for the atomics */
+typedef struct st_cairn_server_t {
+    const cairn_config_t *config;
+    h2o_globalconf_t globalconf;
+    h2o_hostconf_t *host;
+    /* NULL while the store is loading; release by main, acquire by workers */
+    _Atomic(cairn_store_t *) store;
+    _Atomic uint64_t load_done, load_total; /* bytes replayed, relaxed */
+    uint64_t started_ms;
+    cairn_worker_t **workers;
+    size_t worker_count;
+} cairn_server_t;
+
+struct st_cairn_worker_t {
+    h2o_context_t ctx; /* first: a request leads to its context, that to the worker */
+    cairn_server_t *server;
+    size_t number;
+    pthread_t thread;
+    cairn_metrics_t metrics;
+
+    cairn_sink_t sink; /* where the writer brings finished writes */
+    h2o_multithread_receiver_t writes;
+    h2o_multithread_receiver_t loads;
+    h2o_multithread_receiver_t orders; /* from main */
+
+    h2o_accept_ctx_t accept_ctx;
+    h2o_socket_t *listener;
+    bool listener_is_paused;
+    h2o_timeout_t accept_retry; /* after the process had no descriptor left */
+    h2o_timeout_entry_t accept_retry_entry;
+    h2o_timeout_t linger_timeout;
+    h2o_linklist_t conns;
+    size_t conn_count;
+    size_t conn_count_max;
+    bool is_stopping;   /* asked to; connections are being let go */
+    _Atomic bool has_stopped; /* release by the worker, acquire by main: no connection is left */
+};
+
+/**
+ * Makes a worker with its event loop, listening on `listen_fd`, which it takes over. The thread is
+ * started by cairn_worker_start(). The worker lives as long as the process.
+ */
+cairn_worker_t *cairn_worker_create(cairn_server_t *server, size_t number, int listen_fd,
+                                    size_t conn_count_max);
+
+/** Starts the thread. False when there is none to be had. */
+bool cairn_worker_start(cairn_worker_t *worker);
+
+/** Asks the worker to let its connections go and stop. Threads: main. */
+void cairn_worker_ask_to_stop(cairn_worker_t *worker);
+
+/** Cuts what is left; the worker stops as soon as its requests have been answered. Threads: main. */
+void cairn_worker_abandon(cairn_worker_t *worker);
+
+/** A connection of the worker is gone: another may be accepted. Threads: the worker. */
+void cairn_worker_on_conn_closed(cairn_worker_t *worker);
+
+/** Waits until the thread has ended. */
+void cairn_worker_join(cairn_worker_t *worker);
+
+/** The worker of a request. */
+static inline cairn_worker_t *cairn_worker_of(const h2o_req_t *req)
+{
+    return (cairn_worker_t *)req->conn->ctx;
+}
+
+#endif
