@@ -99,10 +99,12 @@ soak: $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many c
 	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 
 .PHONY: bench
-bench: deps-bench $(BUILD)/cairn $(BUILD)/ceiling ## cairn beside the bare libh2o ceiling and nginx
+bench: deps-bench $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/fill ## cairn beside the bare libh2o ceiling and nginx
 	BUILD=$(BUILD) bench/run.sh
 $(BUILD)/ceiling: $(BUILD)/obj/bench/ceiling.o
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lh2o-evloop -lssl -lcrypto
+$(BUILD)/fill: $(BUILD)/obj/bench/fill.o $(BUILD)/obj/tests/http_client.o
+	$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
