@@ -69,13 +69,16 @@ $(BUILD)/.deps: Makefile
 # ---------------------------------------------------------------- building
 $(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  CC    $<"
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/cairn: $(SERVER_OBJ) $(ENGINE_OBJ)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)
 
 $(BUILD)/cairn-tests: $(TEST_OBJ) $(filter-out $(BUILD)/obj/server/main.o,$(SERVER_OBJ)) $(ENGINE_OBJ)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcunit $(SERVER_LIBS) $(STORAGE_LIBS)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcunit $(SERVER_LIBS) $(STORAGE_LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -102,9 +105,11 @@ soak: $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many c
 bench: deps-bench $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/fill ## cairn beside the bare libh2o ceiling and nginx
 	BUILD=$(BUILD) bench/run.sh
 $(BUILD)/ceiling: $(BUILD)/obj/bench/ceiling.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lh2o-evloop -lssl -lcrypto
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lh2o-evloop -lssl -lcrypto
 $(BUILD)/fill: $(BUILD)/obj/bench/fill.o $(BUILD)/obj/tests/http_client.o
-	$(CC) $(ALL_LDFLAGS) -o $@ $^
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json

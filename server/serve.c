@@ -93,12 +93,15 @@ static bool start_workers(const cairn_config_t *config, const int *fds)
 {
     size_t conn_count_max = connections_per_worker(config);
     server.workers = h2o_mem_alloc(config->workers * sizeof(*server.workers));
-    server.worker_count = config->workers;
-    for (size_t i = 0; i < server.worker_count; ++i)
-        server.workers[i] = cairn_worker_create(&server, i, fds[i], conn_count_max);
-    for (size_t i = 0; i < server.worker_count; ++i)
-        if (!cairn_worker_start(server.workers[i]))
+    while (server.worker_count < config->workers) {
+        size_t i = server.worker_count;
+        server.workers[i] = cairn_worker_start(&server, i, fds[i], conn_count_max);
+        if (server.workers[i] == NULL)
             return false;
+        ++server.worker_count;
+    }
+    for (size_t i = 0; i < server.worker_count; ++i)
+        cairn_worker_let_serve(server.workers[i]);
     return true;
 }
 

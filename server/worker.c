@@ -147,9 +147,41 @@ void cairn_worker_abandon(cairn_worker_t *worker)
 
 /* ---------------------------------------------------------------- the thread */
 
+/**
+ * Runs on the worker's own thread: libh2o keeps buffers for reuse by thread, and a socket made on one
+ * thread and read on another takes them from the first one's, unlocked.
+ */
+static void set_up(cairn_worker_t *worker)
+{
+    h2o_loop_t *loop = h2o_evloop_create();
+    h2o_context_init(&worker->ctx, loop, &worker->server->globalconf);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_kv_on_writes);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_kv_on_loads);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
+    h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
+    h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
+    worker->accept_retry_entry.cb = on_accept_retry;
+    h2o_linklist_init_anchor(&worker->conns);
+    worker->accept_ctx.ctx = &worker->ctx;
+    worker->accept_ctx.hosts = worker->server->globalconf.hosts;
+    worker->listener =
+        h2o_evloop_socket_create(loop, worker->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
+    worker->listener->data = worker;
+    h2o_socket_read_start(worker->listener, on_accept);
+}
+
+static void wait_for(sem_t *sem)
+{
+    while (sem_wait(sem) != 0)
+        ; /* interrupted */
+}
+
 static void *worker_main(void *arg)
 {
     cairn_worker_t *worker = arg;
+    set_up(worker);
+    sem_post(&worker->is_set_up);
+    wait_for(&worker->may_serve);
     cairn_thread_register();
     while (!worker->is_stopping || worker->conn_count != 0) {
         h2o_evloop_run(worker->ctx.loop, LOOP_WAIT_MS);
@@ -160,34 +192,28 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-cairn_worker_t *cairn_worker_create(cairn_server_t *server, size_t number, int listen_fd,
-                                    size_t conn_count_max)
+cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int listen_fd,
+                                   size_t conn_count_max)
 {
     cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
     *worker = (cairn_worker_t){.server = server,
                                .number = number,
                                .sink = {.on_done = cairn_kv_on_done},
+                               .listen_fd = listen_fd,
                                .conn_count_max = conn_count_max};
-    h2o_loop_t *loop = h2o_evloop_create();
-    h2o_context_init(&worker->ctx, loop, &server->globalconf);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_kv_on_writes);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_kv_on_loads);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
-    h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
-    h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
-    worker->accept_retry_entry.cb = on_accept_retry;
-    h2o_linklist_init_anchor(&worker->conns);
-    worker->accept_ctx.ctx = &worker->ctx;
-    worker->accept_ctx.hosts = server->globalconf.hosts;
-    worker->listener = h2o_evloop_socket_create(loop, listen_fd, H2O_SOCKET_FLAG_DONT_READ);
-    worker->listener->data = worker;
-    h2o_socket_read_start(worker->listener, on_accept);
+    sem_init(&worker->is_set_up, 0, 0);
+    sem_init(&worker->may_serve, 0, 0);
+    if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
+        free(worker);
+        return NULL;
+    }
+    wait_for(&worker->is_set_up);
     return worker;
 }
 
-bool cairn_worker_start(cairn_worker_t *worker)
+void cairn_worker_let_serve(cairn_worker_t *worker)
 {
-    return pthread_create(&worker->thread, NULL, worker_main, worker) == 0;
+    sem_post(&worker->may_serve);
 }
 
 void cairn_worker_join(cairn_worker_t *worker)

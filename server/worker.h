@@ -8,6 +8,8 @@
 #ifndef CAIRN_SERVER_WORKER_H
 #define CAIRN_SERVER_WORKER_H
 
+#include <semaphore.h>
+
 #include "server/http.h"
 
 #include "server/config.h"
@@ -34,6 +36,9 @@ struct st_cairn_worker_t {
     cairn_server_t *server;
     size_t number;
     pthread_t thread;
+    sem_t is_set_up;
+    sem_t may_serve;
+    int listen_fd;
     cairn_metrics_t metrics;
 
     cairn_sink_t sink; /* where the writer brings finished writes */
@@ -55,14 +60,14 @@ struct st_cairn_worker_t {
 };
 
 /**
- * Makes a worker with its event loop, listening on `listen_fd`, which it takes over. The thread is
- * started by cairn_worker_start(). The worker lives as long as the process.
+ * Starts a worker on a thread of its own, which will serve `listen_fd`, its own from now on. Returns
+ * when it is set up. It lives as long as the process. NULL when there is no thread to be had.
  */
-cairn_worker_t *cairn_worker_create(cairn_server_t *server, size_t number, int listen_fd,
-                                    size_t conn_count_max);
+cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int listen_fd,
+                                   size_t conn_count_max);
 
-/** Starts the thread. False when there is none to be had. */
-bool cairn_worker_start(cairn_worker_t *worker);
+/** Lets it begin, after the list of workers is complete: any of them may look at it. */
+void cairn_worker_let_serve(cairn_worker_t *worker);
 
 /** Asks the worker to let its connections go and stop. Threads: main. */
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);

@@ -21,9 +21,9 @@ typedef struct st_cairn_bell_t {
 
 static inline void cairn_bell_prepare(cairn_bell_t *bell)
 {
-    /* seq_cst, as in ring: either the sleeper sees the work or the ringer sees it asleep */
-    atomic_store(&bell->asleep, 1);
-    atomic_thread_fence(memory_order_seq_cst);
+    /* both sides read-modify-write, seq_cst: either the sleeper, looking after this, sees the work,
+     * or the ringer sees it asleep */
+    atomic_exchange(&bell->asleep, 1);
 }
 
 /** there is work after all */
@@ -44,9 +44,7 @@ static inline void cairn_bell_wait(cairn_bell_t *bell, uint64_t timeout_ns)
 
 static inline void cairn_bell_ring(cairn_bell_t *bell)
 {
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&bell->asleep, memory_order_relaxed) != 0 &&
-        atomic_exchange(&bell->asleep, 0) != 0)
+    if (atomic_fetch_or(&bell->asleep, 0) != 0 && atomic_exchange(&bell->asleep, 0) != 0)
         syscall(SYS_futex, &bell->asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 

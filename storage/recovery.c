@@ -152,6 +152,8 @@ static cairn_err_t apply_unit(recovery_t *r, const file_t *file, const cairn_sca
     for (uint64_t at = unit->offset; at < unit->end;) {
         const cairn_record_t *record = (const cairn_record_t *)(segment->map + at);
         cairn_record_type_t type = cairn_record_type(record);
+        if (type == CAIRN_RECORD_LINK)
+            segment->first_version = record->version + 1;
         cairn_segment_count(segment, record);
         if (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) {
             cairn_key_t key = cairn_key(cairn_record_key(record), record->key_bytes);

@@ -413,6 +413,6 @@ void cairn_segment_count(cairn_segment_t *segment, const cairn_record_t *record)
     else if (type == CAIRN_RECORD_DELETE)
         ++counts->deletes;
     if (type == CAIRN_RECORD_LINK)
-        segment->first_version = record->version + 1;
+        assert(segment->first_version == record->version + 1);
     counts->last_version = record->version;
 }
