@@ -111,6 +111,12 @@ $(BUILD)/fill: $(BUILD)/obj/bench/fill.o $(BUILD)/obj/tests/http_client.o
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+.PHONY: bench-index
+bench-index: $(BUILD)/bench-index ## what the index costs in memory and time (QUICK=1: small)
+	$(BUILD)/bench-index
+$(BUILD)/bench-index: $(BUILD)/obj/bench/index.o $(call objects,$(INDEX_SRC))
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
+
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
 layers: ## check that includes point one way: server -> storage -> index

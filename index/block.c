@@ -1,14 +1,14 @@
 /*
  * index/block.c - changes in one block: a ring of buckets in Robin Hood order.
  *
- * An entry lives in its home bucket or in one of the next CAIRN_WALKED_MAX. Who has walked further has
- * the better right to a slot, so entries stand in the order of their homes, and a lookup may stop at
- * the first bucket where somebody has walked less than it has, or where a slot is empty.
+ * An entry lives in its home bucket or in one of the next CAIRN_WALKED_MAX. Who has walked further
+ * has the better right to a slot, so entries stand in the order of their homes, and a lookup may
+ * stop at the first bucket where somebody has walked less than it has, or where a slot is empty.
  *
- * Inserting pushes entries away from their homes, the last one of the chain first: each is stored in
- * its new slot before its old one is overwritten, and a reader walks the same way, so it meets every
- * entry at least once without being told. Removing pulls entries back towards their homes, past a
- * reader that may already have looked there; so it is announced (cairn_moving_begin).
+ * Inserting pushes entries away from their homes, the last one of the chain first: each is stored
+ * in its new slot before its old one is overwritten, and a reader walks the same way, so it meets
+ * every entry at least once without being told. Removing pulls entries back towards their homes,
+ * past a reader that may already have looked there; so it is announced (cairn_moving_begin).
  *
  * All functions here want the stripe's lock held, or a block that nobody else can see yet.
  */

@@ -10,8 +10,8 @@
  * slot's signature: a lookup knows both for every bucket it looks at, so one comparison of 24 bits
  * decides, and two entries of different homes never look alike.
  *
- * Slots are read while another thread stores into them. Each is read and written as a whole; eight of
- * them are not, and nothing here relies on it.
+ * Slots are read while another thread stores into them. Each is read and written as a whole; eight
+ * of them are not, and nothing here relies on it.
  */
 #ifndef CAIRN_INDEX_BUCKET_H
 #define CAIRN_INDEX_BUCKET_H
@@ -91,8 +91,8 @@ static inline uint64_t cairn_slot_peek(const cairn_slot_t *slot)
     return atomic_load_explicit(slot, memory_order_relaxed);
 }
 
-/** release: pairs with the acquire in cairn_slot_load(); the record at the location comes first, and
- * of two stores of one change the earlier is seen first */
+/** release: pairs with the acquire in cairn_slot_load(); the record at the location comes first,
+ * and of two stores of one change the earlier is seen first */
 static inline void cairn_slot_store(cairn_slot_t *slot, uint64_t value)
 {
     atomic_store_explicit(slot, value, memory_order_release);
@@ -100,12 +100,12 @@ static inline void cairn_slot_store(cairn_slot_t *slot, uint64_t value)
 
 #ifdef CAIRN_INDEX_SSE2
 
-/* x86 loads are acquire loads; what is left to forbid is the compiler's reordering. Every half of an
- * aligned 16-byte load is one slot, read as a whole on every x86-64. */
+/* x86 loads are acquire loads; what is left to forbid is the compiler's reordering. Every half of
+ * an aligned 16-byte load is one slot, read as a whole on every x86-64. */
 static inline unsigned four_words(__m128i left, __m128i right)
 {
-    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(left, right),
-                                                       _mm_setzero_si128()));
+    return (unsigned)_mm_movemask_epi8(
+        _mm_packs_epi16(_mm_packs_epi32(left, right), _mm_setzero_si128()));
 }
 
 static inline __m128i upper_halves(const __m128i *pair)
@@ -118,10 +118,10 @@ static inline __m128i upper_halves(const __m128i *pair)
 static inline __m128i empty_words(const __m128i *pair)
 {
     __m128i first = _mm_load_si128(pair), second = _mm_load_si128(pair + 1);
-    __m128i low = _mm_castps_si128(_mm_shuffle_ps(
-        _mm_castsi128_ps(first), _mm_castsi128_ps(second), _MM_SHUFFLE(2, 0, 2, 0)));
-    __m128i high = _mm_castps_si128(_mm_shuffle_ps(
-        _mm_castsi128_ps(first), _mm_castsi128_ps(second), _MM_SHUFFLE(3, 1, 3, 1)));
+    __m128i low = _mm_castps_si128(
+        _mm_shuffle_ps(_mm_castsi128_ps(first), _mm_castsi128_ps(second), _MM_SHUFFLE(2, 0, 2, 0)));
+    __m128i high = _mm_castps_si128(
+        _mm_shuffle_ps(_mm_castsi128_ps(first), _mm_castsi128_ps(second), _MM_SHUFFLE(3, 1, 3, 1)));
     return _mm_cmpeq_epi32(_mm_or_si128(low, high), _mm_setzero_si128());
 }
 

@@ -5,15 +5,15 @@
  *  2. The fingerprint rebuilt from an entry's home and tag has that home.
  *  3. An entry that has walked finds every bucket between its home and its own full, ...
  *  4. ... and nobody there who has walked less than it had when it passed.
- *  5. Below the cursor entries are placed by the new generation; the unit at the cursor has nothing in
- *     the new generation yet.
+ *  5. Below the cursor entries are placed by the new generation; the unit at the cursor has nothing
+ * in the new generation yet.
  *  6. A stripe's count of keys is the number of its entries in the table and in the stash.
  *  7. The stash is flagged in the sequence word if and only if there is one; no move is in progress
  *     while the lock is free.
  *  8. A stash entry belongs to its stripe, and a search from its position meets it.
  *  9. A level of the stash counts its entries and has an empty one.
- * 10. The memory held covers what is used: [held_begin, held_end) has every bucket of the unswept part
- *     of the old generation and of the swept part of the new one.
+ * 10. The memory held covers what is used: [held_begin, held_end) has every bucket of the unswept
+ * part of the old generation and of the swept part of the new one.
  */
 #include "index/index_internal.h"
 

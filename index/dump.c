@@ -6,19 +6,18 @@
  *   offset             bytes
  *   0                  4096                    head: head_t, then zeros, then XXH3 of all before it
  *   4096               table_bytes             the buckets of one generation, as in memory
- *   4096 + table_bytes 8 * stripes             tail: keys of each stripe, those in its stash included
- *                      8                       stash entries: n
- *                      16 * n                  fingerprint and location of each
- *                      8 * blocks              XXH3 of each block of 1 MiB of the buckets
- *                      8                       XXH3 of the tail before it, seeded with the head's
+ *   4096 + table_bytes 8 * stripes             tail: keys of each stripe, those in its stash
+ * included 8                       stash entries: n 16 * n                  fingerprint and
+ * location of each 8 * blocks              XXH3 of each block of 1 MiB of the buckets 8 XXH3 of the
+ * tail before it, seeded with the head's
  *
- * A dump is valid if and only if the head's checksum and fields are right, its length is what head and
- * tail say, the tail's checksum is right, and so is that of every block.
+ * A dump is valid if and only if the head's checksum and fields are right, its length is what head
+ * and tail say, the tail's checksum is right, and so is that of every block.
  *
- * Each unit is copied under its stripe's lock together with its part of the stash, so an entry is dumped
- * once, wherever it is; sweeps are paused, so that there is one generation. The bytes of a load are
- * anyone's: whatever they say, no search and no later growth leaves the mapping. A slot is whatever it
- * is; where it says an entry came from is taken modulo the block (cairn_rebuild).
+ * Each unit is copied under its stripe's lock together with its part of the stash, so an entry is
+ * dumped once, wherever it is; sweeps are paused, so that there is one generation. The bytes of a
+ * load are anyone's: whatever they say, no search and no later growth leaves the mapping. A slot is
+ * whatever it is; where it says an entry came from is taken modulo the block (cairn_rebuild).
  */
 #include "index/index_internal.h"
 
@@ -174,8 +173,7 @@ static cairn_index_dump_result_t write_units(dump_t *dump)
             memcpy(dump->block + dump->filled, (const char *)copy + done, some);
             dump->filled += some;
             done += some;
-            if (dump->filled == BLOCK_BYTES &&
-                (result = flush_block(dump)) != CAIRN_INDEX_DUMP_OK)
+            if (dump->filled == BLOCK_BYTES && (result = flush_block(dump)) != CAIRN_INDEX_DUMP_OK)
                 return result;
         }
     }
@@ -210,8 +208,8 @@ static cairn_index_dump_result_t write_head(dump_t *dump)
                           .stripe_bits = (uint16_t)dump->index->shape.stripe_bits,
                           .block_bits = (uint16_t)dump->index->shape.block_bits,
                           .generation = view->generation->number,
-                          .table_bytes = cairn_generation_bytes(dump->index->shape,
-                                                                view->generation->number)};
+                          .table_bytes =
+                              cairn_generation_bytes(dump->index->shape, view->generation->number)};
     dump->head.checksum = XXH3_64bits(&dump->head, offsetof(head_t, checksum));
     return dump->write(dump->ctx, &dump->head, sizeof(dump->head)) ? CAIRN_INDEX_DUMP_OK
                                                                    : CAIRN_INDEX_DUMP_STOPPED;
@@ -271,7 +269,7 @@ typedef struct st_parts_t {
     head_t head;
     cairn_shape_t shape;
     const char *table;
-    const char *keys;      /* from here on not aligned to anything */
+    const char *keys; /* from here on not aligned to anything */
     const char *stash;
     uint64_t stash_entries;
     const char *checksums;
@@ -342,8 +340,7 @@ static cairn_index_dump_result_t verify_table(const parts_t *parts)
         size_t bytes = parts->head.table_bytes - at;
         if (bytes > BLOCK_BYTES)
             bytes = BLOCK_BYTES;
-        if (XXH3_64bits(parts->table + at, bytes) !=
-            number_at(parts->checksums, at / BLOCK_BYTES))
+        if (XXH3_64bits(parts->table + at, bytes) != number_at(parts->checksums, at / BLOCK_BYTES))
             return CAIRN_INDEX_DUMP_DAMAGED;
     }
     return CAIRN_INDEX_DUMP_OK;
@@ -403,15 +400,15 @@ static cairn_generation_t *adopt(cairn_index_t *index, void *mapping, size_t cou
 
     if (generation == NULL)
         return NULL;
-    *generation = (cairn_generation_t){
-        .retired = {.kind = CAIRN_RETIRED_GENERATION},
-        .base = (cairn_bucket_t *)(void *)((char *)mapping + HEAD_BYTES),
-        .number = (unsigned)parts->head.generation,
-        .bytes = parts->head.table_bytes,
-        .chunk_bytes = 4096,
-        .held_end = parts->head.table_bytes,
-        .mapping = mapping,
-        .mapping_bytes = count};
+    *generation =
+        (cairn_generation_t){.retired = {.kind = CAIRN_RETIRED_GENERATION},
+                             .base = (cairn_bucket_t *)(void *)((char *)mapping + HEAD_BYTES),
+                             .number = (unsigned)parts->head.generation,
+                             .bytes = parts->head.table_bytes,
+                             .chunk_bytes = 4096,
+                             .held_end = parts->head.table_bytes,
+                             .mapping = mapping,
+                             .mapping_bytes = count};
     return generation;
 }
 

@@ -1,15 +1,16 @@
 /*
  * index/growth.c - the tables grow and shrink in eighths, in steps of a few microseconds.
  *
- * The normal path: a change notices that its stripe is too full (cairn_growth_due) and, with no lock
- * held, takes a step (cairn_growth_step). The first step maps the next generation and publishes a
- * table that sweeps; each of the following moves one unit, in order of fingerprints, into it; the last
- * publishes a table without a sweep and retires the old generation. One thread steps at a time; the
- * others go on with their changes. Shrinking is the same with a smaller generation.
+ * The normal path: a change notices that its stripe is too full (cairn_growth_due) and, with no
+ * lock held, takes a step (cairn_growth_step). The first step maps the next generation and
+ * publishes a table that sweeps; each of the following moves one unit, in order of fingerprints,
+ * into it; the last publishes a table without a sweep and retires the old generation. One thread
+ * steps at a time; the others go on with their changes. Shrinking is the same with a smaller
+ * generation.
  *
- * A unit is copied, under its stripe's lock, into memory nobody looks at yet; then the cursor moves past
- * it. Readers need not be told: who still reads the old place reads what was true when the cursor
- * moved, which is after that reader began.
+ * A unit is copied (copy.c), under its stripe's lock, into memory nobody looks at yet; then the
+ * cursor moves past it. Readers need not be told: who still reads the old place reads what was true
+ * when the cursor moved, which is after that reader began.
  *
  * Pages: fresh memory is the slow part, a huge page can take milliseconds. cairn_index_reclaim()
  * makes them ready ahead of the cursor; where it was not called in time a step touches small pages,
@@ -22,22 +23,28 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <urcu-qsbr.h>
 
 /* 82 of 100: a sweep that begins here ends before any unit is fuller than 86 */
 #define GROW_PERCENT 82
-/* a full stripe alone does not grow the tables: it may be full of keys that no growth takes apart */
+/* a full stripe alone does not grow the tables: it may be full of keys that no growth takes apart
+ */
 #define GROW_TOTAL_PERCENT 70
 /* less than what growing from GROW_TOTAL_PERCENT leaves, so that the two never chase each other */
 #define SHRINK_PERCENT 56
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 #define HUGE_CHUNK_BYTES ((size_t)2 << 20)
-/* below this a generation has small pages: they cost less to get, and lookups hit the caches anyway */
+/* below this a generation has small pages: they cost less to get, and lookups hit the caches anyway
+ */
 #define HUGE_BYTES_MIN ((size_t)16 << 20)
+/* while reclaim lags, one of so many steps is taken: just enough for the sweep to end before the
+ * next must begin */
+#define LAGGING_PACE 3
+/* the part of a generation that may be left and still held before reclaim is said to lag */
+#define HELD_SHARE 8
 /* how far ahead of the sweep reclaim prepares: what ten milliseconds of inserting use */
 #define PREPARE_BYTES ((size_t)8 << 20)
 
@@ -71,8 +78,8 @@ size_t cairn_generation_bytes(cairn_shape_t shape, unsigned number)
 /* the memory up to `end` is now held: whole chunks of it */
 static void generation_hold(cairn_index_t *index, cairn_generation_t *generation, size_t end)
 {
-    size_t rounded = (end + generation->chunk_bytes - 1) / generation->chunk_bytes *
-                     generation->chunk_bytes;
+    size_t rounded =
+        (end + generation->chunk_bytes - 1) / generation->chunk_bytes * generation->chunk_bytes;
 
     if (rounded <= generation->held_end)
         return;
@@ -94,8 +101,8 @@ static cairn_generation_t *generation_create(cairn_index_t *index, unsigned numb
     generation->chunk_bytes = generation->huge ? HUGE_CHUNK_BYTES : CHUNK_BYTES;
     if (bytes < generation->chunk_bytes)
         generation->chunk_bytes = 4096;
-    generation->bytes = (bytes + generation->chunk_bytes - 1) / generation->chunk_bytes *
-                        generation->chunk_bytes;
+    generation->bytes =
+        (bytes + generation->chunk_bytes - 1) / generation->chunk_bytes * generation->chunk_bytes;
     generation->mapping_bytes = generation->bytes;
     generation->mapping = cairn_memory_map(generation->bytes, generation->chunk_bytes);
     if (generation->mapping == NULL) {
@@ -106,16 +113,18 @@ static cairn_generation_t *generation_create(cairn_index_t *index, unsigned numb
     return generation;
 }
 
-/* gives the pages from held_begin to `end` back, a chunk at a time: the kernel holds a lock that page
- * faults want while it does one */
+/* gives the pages from held_begin to `end` back, a chunk at a time: the kernel holds a lock that
+ * page faults want while it does one */
 static void generation_give_back(cairn_index_t *index, cairn_generation_t *generation, size_t end)
 {
-    while (generation->held_begin < end) {
-        size_t bytes = end - generation->held_begin;
-        if (bytes > HUGE_CHUNK_BYTES)
-            bytes = HUGE_CHUNK_BYTES;
-        madvise((char *)generation->base + generation->held_begin, bytes, MADV_DONTNEED);
-        generation->held_begin += bytes;
+    size_t begin = atomic_load_explicit(&generation->held_begin, memory_order_relaxed);
+
+    while (begin < end) {
+        size_t bytes = end - begin < HUGE_CHUNK_BYTES ? end - begin : HUGE_CHUNK_BYTES;
+        madvise((char *)generation->base + begin, bytes, MADV_DONTNEED);
+        begin += bytes;
+        /* relaxed: a count that steps pace themselves by */
+        atomic_store_explicit(&generation->held_begin, begin, memory_order_relaxed);
         atomic_fetch_sub_explicit(&index->bytes, (int64_t)bytes, memory_order_relaxed);
     }
 }
@@ -152,8 +161,8 @@ cairn_table_t *cairn_table_create(cairn_index_t *index, cairn_generation_t *from
     table->from = view_of_generation(index->shape, from);
     table->to = view_of_generation(index->shape, to);
     table->sweeping = from != to;
-    table->unit_bits = table->from.span_bits > table->to.span_bits ? table->from.span_bits
-                                                                   : table->to.span_bits;
+    table->unit_bits =
+        table->from.span_bits > table->to.span_bits ? table->from.span_bits : table->to.span_bits;
     table->units = (uint64_t)1 << (index->fingerprint_bits - table->unit_bits);
 
     uint64_t stripe_slots = generation_blocks(index->shape, to->number) / index->stripes *
@@ -285,135 +294,34 @@ void cairn_index_destroy(cairn_index_t *index)
 
 /* ---- moving one unit */
 
-/* what a unit's copy needs at hand */
-typedef struct st_copy_t {
-    cairn_index_t *index;
-    const cairn_view_t *from, *to;
-    uint64_t first_to; /* the first block it goes to, of one or two */
-    size_t homeless;   /* how many found no room */
-    uint32_t begins[CAIRN_BLOCK_BUCKETS_MAX];  /* cairn_home_begin() of each home */
-    uint8_t fill[2][CAIRN_BLOCK_BUCKETS_MAX];  /* slots taken in each bucket */
-    cairn_plan_t plan;
-} copy_t;
-
-/* cairn_home_begin() of every home, without the division */
-static void copy_begins(copy_t *copy)
+/* the bytes that a unit takes in the generation of `view` */
+static size_t unit_bytes(const cairn_table_t *table, const cairn_view_t *view)
 {
-    uint64_t span = (uint64_t)1 << copy->from->span_bits;
-    uint64_t step = span / copy->from->buckets, remainder = span % copy->from->buckets;
-    uint64_t begin = 0, fraction = 0;
-
-    for (uint32_t home = 0; home < copy->from->buckets; ++home) {
-        copy->begins[home] = (uint32_t)(begin + (fraction > 0));
-        begin += step;
-        fraction += remainder;
-        if (fraction >= copy->from->buckets) {
-            fraction -= copy->from->buckets;
-            ++begin;
-        }
-    }
-}
-
-static bool copy_to_homeless(copy_t *copy, uint64_t fingerprint, cairn_loc_t loc)
-{
-    cairn_index_t *index = copy->index;
-
-    if (copy->homeless == index->homeless_room) {
-        size_t room = index->homeless_room == 0 ? 64 : index->homeless_room * 2;
-        cairn_homeless_t *larger = cairn_memory_alloc(index, room * sizeof(*larger));
-        if (larger == NULL)
-            return false;
-        if (copy->homeless != 0)
-            memcpy(larger, index->homeless, copy->homeless * sizeof(*larger));
-        cairn_memory_free(index, index->homeless, index->homeless_room * sizeof(*larger));
-        index->homeless = larger;
-        index->homeless_room = room;
-    }
-    index->homeless[copy->homeless++] = (cairn_homeless_t){fingerprint, loc};
-    return true;
-}
-
-/* entries come nearly in order of homes, so most find their home with room; the others go the long way */
-static bool copy_entry(copy_t *copy, uint64_t fingerprint, cairn_loc_t loc)
-{
-    cairn_place_t place = cairn_view_place(copy->to, fingerprint);
-    uint64_t block = (fingerprint >> copy->to->span_bits) - copy->first_to;
-    uint8_t *fill = copy->fill[block];
-
-    if (fill[place.home] < CAIRN_BUCKET_SLOTS) {
-        /* relaxed: nobody looks here before the cursor's release */
-        atomic_store_explicit(&place.block[place.home].slots[fill[place.home]++],
-                              cairn_slot_make(place.tag, 0, loc), memory_order_relaxed);
-        return true;
-    }
-
-    cairn_plan_t *plan = &copy->plan;
-    cairn_block_plan(&place, loc, plan);
-    cairn_block_apply(plan);
-    if (!plan->overflow) {
-        ++fill[plan->filled];
-        return true;
-    }
-    uint64_t begin = cairn_home_begin(copy->to, plan->homeless_home);
-    return copy_to_homeless(copy,
-                            (fingerprint >> copy->to->span_bits << copy->to->span_bits) |
-                                cairn_rebuild(copy->to, begin, cairn_slot_tag(plan->homeless)),
-                            cairn_slot_loc(plan->homeless));
-}
-
-static bool copy_block(copy_t *copy, uint64_t number)
-{
-    const cairn_view_t *from = copy->from;
-    const cairn_bucket_t *block = from->base + number * from->buckets;
-
-    for (uint32_t at = 0; at < from->buckets; ++at)
-        for (unsigned i = 0; i < CAIRN_BUCKET_SLOTS; ++i) {
-            uint64_t value = cairn_slot_peek(&block[at].slots[i]);
-            if (value == 0)
-                continue;
-            uint32_t home = cairn_ring_back(from->buckets, at, cairn_slot_walked(value));
-            uint64_t in_block = cairn_rebuild(from, copy->begins[home], cairn_slot_tag(value));
-            if (!copy_entry(copy, number << from->span_bits | in_block, cairn_slot_loc(value)))
-                return false;
-        }
-    return true;
-}
-
-/* copies the unit and hands those without room to the stash; false without memory, nothing changed */
-static bool copy_unit_locked(cairn_index_t *index, const cairn_table_t *table, uint64_t unit,
-                             unsigned stripe)
-{
-    copy_t copy = {.index = index, .from = &table->from, .to = &table->to};
-    uint64_t from_blocks = (uint64_t)1 << (table->unit_bits - table->from.span_bits);
-    uint64_t to_blocks = (uint64_t)1 << (table->unit_bits - table->to.span_bits);
-    bool copied = true;
-
-    copy.first_to = unit * to_blocks;
-    copy_begins(&copy);
-    for (uint64_t i = 0; i < from_blocks && copied; ++i)
-        copied = copy_block(&copy, unit * from_blocks + i);
-    if (!copied || !cairn_stash_reserve(index, stripe, copy.homeless)) {
-        memset((void *)(table->to.base + copy.first_to * table->to.buckets), 0,
-               to_blocks * table->to.buckets * sizeof(cairn_bucket_t));
-        return false;
-    }
-    for (size_t i = 0; i < copy.homeless; ++i)
-        cairn_stash_insert(index, stripe, index->homeless[i].fingerprint, index->homeless[i].loc);
-    return true;
+    return (sizeof(cairn_bucket_t) * view->buckets) << (table->unit_bits - view->span_bits);
 }
 
 /* the memory that the unit goes to; false while reclaim makes its pages, which must not be touched
  * then: whoever touches a huge page waits for all of it */
 static bool unit_memory(cairn_index_t *index, cairn_table_t *table, uint64_t unit)
 {
-    size_t bytes = (sizeof(cairn_bucket_t) * table->to.buckets)
-                   << (table->unit_bits - table->to.span_bits);
-    size_t end = (unit + 1) * bytes;
+    size_t end = (unit + 1) * unit_bytes(table, &table->to);
 
     if (index->preparing < end)
         return false;
     generation_hold(index, table->to.generation, end);
     return true;
+}
+
+/* whether reclaim is behind: pages are not ready, or too much that has been left is still held */
+static bool reclaim_lags(const cairn_table_t *table)
+{
+    uint64_t cursor = cairn_cursor(table);
+    cairn_generation_t *from = table->from.generation, *to = table->to.generation;
+    size_t left = cursor * unit_bytes(table, &table->from) -
+                  atomic_load_explicit(&from->held_begin, memory_order_relaxed);
+
+    return (to->huge && (cursor + 1) * unit_bytes(table, &table->to) > to->held_end) ||
+           left > from->bytes / HELD_SHARE;
 }
 
 static bool move_unit(cairn_index_t *index, cairn_table_t *table)
@@ -425,7 +333,7 @@ static bool move_unit(cairn_index_t *index, cairn_table_t *table)
     if (!unit_memory(index, table, unit))
         return false;
     pthread_mutex_lock(&index->stripe[stripe].lock);
-    moved = copy_unit_locked(index, table, unit, stripe);
+    moved = cairn_unit_copy_locked(index, table, unit, stripe);
     if (moved) {
         /* release: pairs with the acquire in cairn_cursor() */
         atomic_store_explicit(&table->cursor, unit + 1, memory_order_release);
@@ -501,8 +409,8 @@ bool cairn_growth_due(cairn_index_t *index, unsigned stripe, const cairn_table_t
                       bool inserted)
 {
     cairn_stripe_t *its = &index->stripe[stripe];
-    /* a block has to be moved every (growth of a block's keys in an eighth) inserts, a tenth of its
-     * slots; this is three times as often, so that a sweep is over long before the next must begin */
+    /* a unit has to be moved for every so many inserts as a block gains in an eighth, a tenth of
+     * its slots; this is three times as often, so that LAGGING_PACE has something to give away */
     uint32_t pace = 1u << (index->shape.block_bits - 2);
 
     if (++its->changes % pace != 0)
@@ -520,9 +428,9 @@ void cairn_growth_step(cairn_index_t *index)
         return;
     if (index->paused == 0) {
         cairn_table_t *table = cairn_table(index);
-        if (table->sweeping)
+        if (table->sweeping && (++index->steps % LAGGING_PACE == 0 || !reclaim_lags(table)))
             sweep_step(index, table);
-        else
+        if (!table->sweeping)
             sweep_begin_if_due(index, table);
     }
     pthread_mutex_unlock(&index->sweep);
@@ -566,12 +474,12 @@ static bool prepare_chunk(cairn_index_t *index)
     pthread_mutex_lock(&index->sweep);
     cairn_table_t *table = cairn_table(index);
     if (table->sweeping && table->to.generation->huge) {
-        size_t unit_bytes = (sizeof(cairn_bucket_t) * table->to.buckets)
-                            << (table->unit_bits - table->to.span_bits);
-        begin = table->to.generation->held_end;
-        if (begin < table->to.generation->bytes &&
-            begin < cairn_cursor(table) * unit_bytes + PREPARE_BYTES) {
-            generation = table->to.generation;
+        cairn_generation_t *to = table->to.generation;
+        size_t ahead = to->bytes / 16 < PREPARE_BYTES ? to->bytes / 16 : PREPARE_BYTES;
+        begin = to->held_end;
+        if (begin < to->bytes &&
+            begin <= cairn_cursor(table) * unit_bytes(table, &table->to) + ahead) {
+            generation = to;
             index->preparing = begin;
         }
     }
@@ -589,7 +497,8 @@ static bool prepare_chunk(cairn_index_t *index)
     return true;
 }
 
-/* how much of the generation being left no new reader looks at; NULL when none of it is worth a wait */
+/* how much of the generation being left no new reader looks at; NULL when none of it is worth a
+ * wait */
 static cairn_generation_t *passed_memory(cairn_index_t *index, size_t *end)
 {
     cairn_table_t *table = cairn_table(index);
@@ -598,10 +507,10 @@ static cairn_generation_t *passed_memory(cairn_index_t *index, size_t *end)
         return NULL;
 
     cairn_generation_t *generation = table->from.generation;
-    size_t unit_bytes = (sizeof(cairn_bucket_t) * table->from.buckets)
-                        << (table->unit_bits - table->from.span_bits);
-    *end = cairn_cursor(table) * unit_bytes / generation->chunk_bytes * generation->chunk_bytes;
-    return *end > generation->held_begin ? generation : NULL;
+    *end = cairn_cursor(table) * unit_bytes(table, &table->from) / generation->chunk_bytes *
+           generation->chunk_bytes;
+    return *end > atomic_load_explicit(&generation->held_begin, memory_order_relaxed) ? generation
+                                                                                      : NULL;
 }
 
 void cairn_index_reclaim(cairn_index_t *index)

@@ -7,10 +7,10 @@
  *   3. look through the home bucket and those after it, until a bucket says that the search is over
  *   4. look through the stash, if the sequence word said that there is one
  *   5. nothing? believe it if the sequence word was quiet and still is the same; else from 1
- * A key that matches is believed at once: its location was true at some moment since the find began.
- * Why a miss may be believed: between 1 and 5 entries have only been pushed away from their homes,
- * which is the way the search goes, or out of the table into the stash, which is looked at last; or
- * their unit was copied elsewhere, and what was searched is as it was at that moment.
+ * A key that matches is believed at once: its location was true at some moment since the find
+ * began. Why a miss may be believed: between 1 and 5 entries have only been pushed away from their
+ * homes, which is the way the search goes, or out of the table into the stash, which is looked at
+ * last; or their unit was copied elsewhere, and what was searched is as it was at that moment.
  *
  * A change takes the stripe's lock, looks as a find does, and stores. With the lock dropped it may
  * take one step of a sweep: growth.c.
@@ -82,7 +82,8 @@ bool cairn_index_find(cairn_index_t *index, uint64_t hash, cairn_index_match_cb 
     return found;
 }
 
-/* the first location whose signature fits, without asking anyone; 0 when none does in the home bucket */
+/* the first location whose signature fits, without asking anyone; 0 when none does in the home
+ * bucket */
 static cairn_loc_t likely_location(const cairn_place_t *place)
 {
     const cairn_bucket_t *bucket = &place->block[place->home];
@@ -135,9 +136,9 @@ typedef struct st_change_t {
     uint64_t fingerprint;
     unsigned stripe;
     cairn_place_t place;
-    cairn_slot_t *slot;             /* where the key is, if it is in the table */
-    cairn_stash_entry_t *entry;     /* or in the stash */
-    cairn_loc_t loc;                /* the location it has there */
+    cairn_slot_t *slot;         /* where the key is, if it is in the table */
+    cairn_stash_entry_t *entry; /* or in the stash */
+    cairn_loc_t loc;            /* the location it has there */
 } change_t;
 
 static change_t change_begin(cairn_index_t *index, uint64_t hash, cairn_index_match_cb is_match,
@@ -147,6 +148,11 @@ static change_t change_begin(cairn_index_t *index, uint64_t hash, cairn_index_ma
     unsigned lines = 0;
 
     change.stripe = cairn_stripe_of(index, change.fingerprint);
+    /* on its way while the lock is taken; if the unit moves in between that was for nothing */
+    change.place = cairn_place(cairn_table(index), change.fingerprint);
+    __builtin_prefetch(&change.place.block[change.place.home], 1);
+    /* half of the inserts look further than their home */
+    __builtin_prefetch(&change.place.block[cairn_ring_next(&change.place, change.place.home)], 1);
     pthread_mutex_lock(&index->stripe[change.stripe].lock);
     /* under the lock no unit of this stripe moves, so the place holds until the lock is dropped */
     change.table = cairn_table(index);

@@ -5,19 +5,20 @@
  * caller tells two keys of the same hash apart through `is_match`, which looks at what is stored at
  * a location. It starts no thread and knows none but its callers'.
  *
- * Only the upper 36 bits of a hash count, and the uppermost decide where an entry goes: the hash must
- * be a good one. Keys that share them are searched one by one.
+ * Only the upper 36 bits of a hash count, and the uppermost decide where an entry goes: the hash
+ * must be a good one. Keys that share them are searched one by one.
  *
  * Threads: readers (find, find_batch, walk) may run beside each other and beside changes. A change
- * (put, replace_if_at, remove) takes the lock of the key's stripe; two changes of one stripe wait for
- * each other, never for a reader. A thread that calls any function here other than create, load and
- * destroy is registered with liburcu's QSBR flavour and announces a quiescent state now and then,
- * outside these calls: memory a reader may still look at is given back by cairn_index_reclaim().
+ * (put, replace_if_at, remove) takes the lock of the key's stripe; two changes of one stripe wait
+ * for each other, never for a reader. A thread that calls any function here other than create, load
+ * and destroy is registered with liburcu's QSBR flavour and announces a quiescent state now and
+ * then, outside these calls: memory a reader may still look at is given back by
+ * cairn_index_reclaim().
  *
- * The tables grow and shrink while changes are made, a piece of some microseconds at a time. Somebody
- * calls cairn_index_reclaim() every ten milliseconds or so: it makes the pages that growth needs next
- * and gives back those it has left. Without it all stays right, but growth pays for pages itself and
- * what it left stays held.
+ * The tables grow and shrink while changes are made, a piece of some microseconds at a time.
+ * Somebody calls cairn_index_reclaim() every ten milliseconds or so: it makes the pages that growth
+ * needs next and gives back those it has left. Without it all stays right, but growth pays for
+ * pages itself and what it left stays held.
  *
  * No function here keeps a pointer the caller passed in, but for cairn_index_load(), which says so.
  */
@@ -42,17 +43,18 @@ typedef struct st_cairn_index_t cairn_index_t;
  */
 typedef bool (*cairn_index_match_cb)(void *ctx, cairn_loc_t loc);
 
-/** asks the processor for the memory of `loc`, which is_match may be asked about soon; never blocks */
+/** asks the processor for the memory of `loc`, which is_match may be asked about soon; never blocks
+ */
 typedef void (*cairn_index_prefetch_cb)(void *ctx, cairn_loc_t loc);
 
 /**
- * An entry met by a walk. `hash` has the bits of the key's hash that the index keeps, the others are
- * 0: enough for cairn_index_replace_if_at(). No lock is held; it may call the index.
+ * An entry met by a walk. `hash` has the bits of the key's hash that the index keeps, the others
+ * are 0: enough for cairn_index_replace_if_at(). No lock is held; it may call the index.
  */
 typedef void (*cairn_index_visit_cb)(void *ctx, uint64_t hash, cairn_loc_t loc);
 
-/** takes the next bytes of a dump; false ends the dump. No lock is held, and a quiescent state may be
- * announced here: writing takes long. */
+/** takes the next bytes of a dump; false ends the dump. No lock is held, and a quiescent state may
+ * be announced here: writing takes long. */
 typedef bool (*cairn_index_write_cb)(void *ctx, const void *bytes, size_t count);
 
 typedef enum en_cairn_index_result_t {
@@ -78,11 +80,11 @@ typedef enum en_cairn_index_dump_result_t {
 } cairn_index_dump_result_t;
 
 typedef struct st_cairn_index_stats_t {
-    uint64_t keys;      /* live entries */
-    uint64_t bytes;     /* memory held, all of it */
-    uint64_t slots;     /* entries that the present tables could hold; load = keys / slots */
-    uint64_t probes;    /* cache lines looked at by finds since the start, of those sampled */
-    uint64_t finds;     /* the finds those probes belong to: one in a thousand or so */
+    uint64_t keys;   /* live entries */
+    uint64_t bytes;  /* memory held, all of it */
+    uint64_t slots;  /* entries that the present tables could hold; load = keys / slots */
+    uint64_t probes; /* cache lines looked at by finds since the start, of those sampled */
+    uint64_t finds;  /* the finds those probes belong to: one in a thousand or so */
 } cairn_index_stats_t;
 
 /** Creates an empty index; NULL when there is no memory. */
@@ -101,10 +103,10 @@ bool cairn_index_find(cairn_index_t *index, uint64_t hash, cairn_index_match_cb 
                       cairn_loc_t *loc);
 
 /**
- * Finds many keys at once, with their cache lines on their way at the same time: key i has hashes[i]
- * and is compared with ctxs[i]. Writes all of `locs`, 0 for a key that is absent. `prefetch` is called
- * for likely locations before is_match is; it may be NULL. Each key's answer is as that of a find
- * during the call; together they are no snapshot.
+ * Finds many keys at once, with their cache lines on their way at the same time: key i has
+ * hashes[i] and is compared with ctxs[i]. Writes all of `locs`, 0 for a key that is absent.
+ * `prefetch` is called for likely locations before is_match is; it may be NULL. Each key's answer
+ * is as that of a find during the call; together they are no snapshot.
  *
  * Threads: any reader.
  */
@@ -113,17 +115,20 @@ void cairn_index_find_batch(cairn_index_t *index, size_t count, const uint64_t *
                             cairn_index_prefetch_cb prefetch, cairn_loc_t *locs);
 
 /**
- * Visits a piece of the index, some hundred entries, in the order of their hashes; true while there is
- * more. Begin with *cursor = 0 and call again with what it has become: as long as it takes, from any
- * thread, across any growth. A key that stays from the first call to the last is visited at least
- * once, at a location it had during that call; one that comes or goes meanwhile may or may not be.
+ * Visits a piece of the index, some hundred entries, in the order of their hashes; true while there
+ * is more. Begin with *cursor = 0 and call again with what it has become: as long as it takes, from
+ * any thread, across any growth. A key that stays from the first call to the last is visited at
+ * least once, at a location it had during that call; one that comes or goes meanwhile may or may
+ * not be.
  *
  * Threads: any reader.
  */
-bool cairn_index_walk(cairn_index_t *index, uint64_t *cursor, cairn_index_visit_cb visit, void *ctx);
+bool cairn_index_walk(cairn_index_t *index, uint64_t *cursor, cairn_index_visit_cb visit,
+                      void *ctx);
 
 /**
- * Puts the key at `loc`, whether it was there or not. `*old` becomes the location it had, 0 if none.
+ * Puts the key at `loc`, whether it was there or not. `*old` becomes the location it had, 0 if
+ * none.
  *
  * Returns INSERTED, REPLACED, or NOMEM (only for a key that was not there).
  */
@@ -143,18 +148,18 @@ cairn_index_result_t cairn_index_remove(cairn_index_t *index, uint64_t hash,
                                         cairn_index_match_cb is_match, void *ctx, cairn_loc_t *old);
 
 /**
- * Makes the pages that growth will need next, then gives back memory that it has left, after waiting
- * until every registered reader has passed a quiescent state. Returns at once when there is nothing to
- * do or another thread is in here. May wait long: call it from a thread that may, never from an event
- * loop or the writer, and not with a lock held that a reader may want.
+ * Makes the pages that growth will need next, then gives back memory that it has left, after
+ * waiting until every registered reader has passed a quiescent state. Returns at once when there is
+ * nothing to do or another thread is in here. May wait long: call it from a thread that may, never
+ * from an event loop or the writer, and not with a lock held that a reader may want.
  */
 void cairn_index_reclaim(cairn_index_t *index);
 
 /**
- * Writes the tables as they are, with checksums, through `write`. First ends the growth under way, if
- * any; until the dump is over no new one begins, so do not let it last. Changes go on meanwhile: an
- * entry that changes during the dump is dumped as it was at some moment of it, one that does not is
- * dumped as it is.
+ * Writes the tables as they are, with checksums, through `write`. First ends the growth under way,
+ * if any; until the dump is over no new one begins, so do not let it last. Changes go on meanwhile:
+ * an entry that changes during the dump is dumped as it was at some moment of it, one that does not
+ * is dumped as it is.
  *
  * Returns OK, STOPPED when `write` returned false, NOMEM.
  * Threads: one that may wait; not beside another dump of the same index.
@@ -163,12 +168,13 @@ cairn_index_dump_result_t cairn_index_dump(cairn_index_t *index, cairn_index_wri
                                            void *ctx);
 
 /**
- * Makes an index of a dump that lies in memory. Costs a checksum over the bytes, or, without `verify`,
- * nothing that grows with them; then do cairn_index_verify() on another mapping of the file when
- * there is time. A damaged dump that is used unverified makes finds miss, never worse: is_match decides.
+ * Makes an index of a dump that lies in memory. Costs a checksum over the bytes, or, without
+ * `verify`, nothing that grows with them; then do cairn_index_verify() on another mapping of the
+ * file when there is time. A damaged dump that is used unverified makes finds miss, never worse:
+ * is_match decides.
  *
- * Owner: `mapping` is a whole mmap of `count` bytes, private and writable (the file does not change).
- *        On OK the index owns it and unmaps it in its own time; otherwise it stays the caller's.
+ * Owner: `mapping` is a whole mmap of `count` bytes, private and writable (the file does not
+ * change). On OK the index owns it and unmaps it in its own time; otherwise it stays the caller's.
  *
  * Returns OK and `*index`, or NOMEM, FOREIGN, SIZE, DAMAGED and leaves `*index` alone.
  */

@@ -10,7 +10,8 @@
  *   stripe       one lock and what it guards: an equal share of the fingerprints
  *   stash        where a stripe keeps the entries that found no room near their home
  *
- * Lock order: sweep, then a stripe's lock, then retire. No lock is held while a grace period passes.
+ * Lock order: sweep, then a stripe's lock, then retire. No lock is held while a grace period
+ * passes.
  */
 #ifndef CAIRN_INDEX_INDEX_INTERNAL_H
 #define CAIRN_INDEX_INDEX_INTERNAL_H
@@ -40,8 +41,8 @@ typedef struct st_cairn_shape_t {
     unsigned block_bits;
 } cairn_shape_t;
 
-/* 128 stripes of 256 buckets: 36 bits of fingerprint, so that of a thousand million keys one lookup in
- * a hundred asks is_match once too often; 2 MiB, touched page by page, for the smallest index.
+/* 128 stripes of 256 buckets: 36 bits of fingerprint, so that of a thousand million keys one lookup
+ * in a hundred asks is_match once too often; 2 MiB, touched page by page, for the smallest index.
  * Blocks of 256 buckets and more vary so little in load that the stash stays all but empty. */
 #define CAIRN_SHAPE ((cairn_shape_t){CAIRN_STRIPE_BITS_MAX, CAIRN_BLOCK_BITS_MAX})
 
@@ -62,10 +63,10 @@ typedef struct st_cairn_generation_t {
     cairn_retired_t retired;
     cairn_bucket_t *base;
     unsigned number;
-    size_t bytes;       /* of the buckets, rounded up to whole chunks */
-    size_t chunk_bytes; /* what is taken, given back and counted at a time */
-    size_t held_begin;  /* moved by reclaim alone */
-    size_t held_end;    /* guarded by the sweep lock */
+    size_t bytes;              /* of the buckets, rounded up to whole chunks */
+    size_t chunk_bytes;        /* what is taken, given back and counted at a time */
+    _Atomic size_t held_begin; /* moved by reclaim alone */
+    size_t held_end;           /* guarded by the sweep lock */
     void *mapping;
     size_t mapping_bytes;
     bool huge;
@@ -155,8 +156,10 @@ struct st_cairn_index_t {
 
     /* moving entries from one generation to the next; guards what follows */
     alignas(64) pthread_mutex_t sweep;
-    unsigned paused;      /* dumps that want the tables to stay where they are */
-    size_t preparing;     /* offset in the new generation that reclaim is making pages for, or SIZE_MAX */
+    uint32_t steps;  /* asked for */
+    unsigned paused; /* dumps that want the tables to stay where they are */
+    size_t
+        preparing; /* offset in the new generation that reclaim is making pages for, or SIZE_MAX */
     cairn_homeless_t *homeless; /* entries of a unit that found no room; grows when needed */
     size_t homeless_room;
 
@@ -227,16 +230,17 @@ static inline cairn_place_t cairn_place(const cairn_table_t *table, uint64_t fin
     return cairn_view_place(cairn_view_of(table, fingerprint), fingerprint);
 }
 
-/** the smallest fingerprint of its block whose home is `home`; for home == buckets, the block's end */
+/** the smallest fingerprint of its block whose home is `home`; for home == buckets, the block's end
+ */
 static inline uint64_t cairn_home_begin(const cairn_view_t *view, uint64_t home)
 {
     return ((home << view->span_bits) + view->buckets - 1) / view->buckets;
 }
 
 /**
- * The fingerprint, within its block, of an entry whose home begins at `begin`. A home covers at most
- * 2^CAIRN_TAG_BITS of them, so the tag leaves one choice. The mask is for bytes that were never ours,
- * a forged dump: it keeps them inside the block, in ours it changes nothing.
+ * The fingerprint, within its block, of an entry whose home begins at `begin`. A home covers at
+ * most 2^CAIRN_TAG_BITS of them, so the tag leaves one choice. The mask is for bytes that were
+ * never ours, a forged dump: it keeps them inside the block, in ours it changes nothing.
  */
 static inline uint64_t cairn_rebuild(const cairn_view_t *view, uint64_t begin, uint64_t tag)
 {
@@ -255,9 +259,9 @@ static inline uint32_t cairn_ring_back(uint32_t buckets, uint32_t bucket, unsign
 }
 
 /**
- * Looks for a key in its block. Returns its slot and writes `*loc`; NULL when it is not there, which a
- * reader without the lock believes only under the rules of cairn_index_find(). Adds the lines it
- * looked at to `*lines`.
+ * Looks for a key in its block. Returns its slot and writes `*loc`; NULL when it is not there,
+ * which a reader without the lock believes only under the rules of cairn_index_find(). Adds the
+ * lines it looked at to `*lines`.
  */
 static inline cairn_slot_t *cairn_block_find(const cairn_place_t *place,
                                              cairn_index_match_cb is_match, void *ctx,
@@ -281,8 +285,7 @@ static inline cairn_slot_t *cairn_block_find(const cairn_place_t *place,
                 return slot;
             }
         }
-        if (walked == 0 ? cairn_bucket_empty(bucket) != 0
-                        : cairn_bucket_has_richer(bucket, walked))
+        if (walked == 0 ? cairn_bucket_empty(bucket) != 0 : cairn_bucket_has_richer(bucket, walked))
             break;
         at = cairn_ring_next(place, at);
     }
@@ -294,10 +297,10 @@ static inline cairn_slot_t *cairn_block_find(const cairn_place_t *place,
 /* an insertion worked out and not done: the slots that get a new value, in the order of the walk */
 typedef struct st_cairn_plan_t {
     size_t count;
-    bool overflow;            /* the last one carried finds no room: it goes to the stash */
-    uint32_t homeless_home;   /* and this is where it belonged */
-    uint64_t homeless;        /* as a slot */
-    uint32_t filled;          /* the bucket whose empty slot is taken */
+    bool overflow;          /* the last one carried finds no room: it goes to the stash */
+    uint32_t homeless_home; /* and this is where it belonged */
+    uint64_t homeless;      /* as a slot */
+    uint32_t filled;        /* the bucket whose empty slot is taken */
     struct {
         cairn_slot_t *slot;
         uint64_t value;
@@ -332,6 +335,13 @@ void cairn_stash_drain(cairn_index_t *index, unsigned stripe, const cairn_table_
 void cairn_moving_begin(cairn_stripe_view_t *view);
 void cairn_moving_end(cairn_stripe_view_t *view);
 
+/* ---- copy.c */
+
+/** Copies a unit of a sweep to where it goes, its homeless to the stash; the sweep lock is held
+ * too. False without memory: nothing has changed. Wants some 50 KiB of stack. */
+bool cairn_unit_copy_locked(cairn_index_t *index, const cairn_table_t *table, uint64_t unit,
+                            unsigned stripe);
+
 /* ---- growth.c */
 
 cairn_index_t *cairn_index_create_shaped(cairn_shape_t shape);
@@ -346,7 +356,8 @@ cairn_table_t *cairn_table_create(cairn_index_t *index, cairn_generation_t *from
 void cairn_growth_step(cairn_index_t *index);
 bool cairn_growth_due(cairn_index_t *index, unsigned stripe, const cairn_table_t *table,
                       bool inserted);
-/** ends the sweep under way, if any; the sweep lock is held. False when there is no memory for it. */
+/** ends the sweep under way, if any; the sweep lock is held. False when there is no memory for it.
+ */
 bool cairn_growth_finish_locked(cairn_index_t *index);
 void cairn_retire(cairn_index_t *index, cairn_retired_t *retired);
 uint64_t cairn_index_keys(cairn_index_t *index);

@@ -1,10 +1,11 @@
 /*
  * index/memory.c - all memory of the index comes from here.
  *
- * Small things are allocated and counted; the buckets of a generation are a mapping of their own, of
- * exactly their size, without pages until they are touched. One mapping a generation, rather than one
- * reservation for all time, works with strict overcommit, address space limits and ThreadSanitizer,
- * and a small index stays small; what was given back is gone from the process's accounts too.
+ * Small things are allocated and counted; the buckets of a generation are a mapping of their own,
+ * of exactly their size, without pages until they are touched. One mapping a generation, rather
+ * than one reservation for all time, works with strict overcommit, address space limits and
+ * ThreadSanitizer, and a small index stays small; what was given back is gone from the process's
+ * accounts too.
  */
 #include "index/index_internal.h"
 

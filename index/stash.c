@@ -2,9 +2,10 @@
  * index/stash.c - where a stripe keeps the entries that found no room near their home.
  *
  * As good as always empty. What it must survive is a flood: keys chosen so that their hashes agree.
- * So it is a hash table, and one that no operation ever has to rehash: levels of twice the size each
- * are laid on top of one another, an entry stays in the level it was put in, a level that has become
- * empty is retired. Only keys of one and the same fingerprint have to be searched one by one.
+ * So it is a hash table, and one that no operation ever has to rehash: levels of twice the size
+ * each are laid on top of one another, an entry stays in the level it was put in, a level that has
+ * become empty is retired. Only keys of one and the same fingerprint have to be searched one by
+ * one.
  *
  * Readers follow `stash` and `below`; what they may look at is given back after a grace period.
  */
@@ -139,8 +140,8 @@ bool cairn_stash_reserve(cairn_index_t *index, unsigned stripe, size_t count)
     cairn_stash_level_t *level = cairn_memory_alloc(index, level_bytes(capacity_bits));
     if (level == NULL)
         return false;
-    level->retired = (cairn_retired_t){.kind = CAIRN_RETIRED_MALLOC,
-                                       .bytes = level_bytes(capacity_bits)};
+    level->retired =
+        (cairn_retired_t){.kind = CAIRN_RETIRED_MALLOC, .bytes = level_bytes(capacity_bits)};
     level->capacity_bits = capacity_bits;
     atomic_store_explicit(&level->below, top, memory_order_relaxed);
     /* release: pairs with the acquire in level_top() */
@@ -196,15 +197,14 @@ static void level_remove(cairn_stash_level_t *level, uint32_t hole)
     --level->count;
 }
 
-static void level_unlink(cairn_index_t *index, cairn_stripe_view_t *view,
-                         cairn_stash_level_t *gone)
+static void level_unlink(cairn_index_t *index, cairn_stripe_view_t *view, cairn_stash_level_t *gone)
 {
     _Atomic(cairn_stash_level_t *) *link = &view->stash;
 
     while (atomic_load_explicit(link, memory_order_relaxed) != gone)
         link = &atomic_load_explicit(link, memory_order_relaxed)->below;
-    /* release: pairs with the acquire in level_top() and level_below(); `gone` keeps its own link for
-     * readers that stand on it */
+    /* release: pairs with the acquire in level_top() and level_below(); `gone` keeps its own link
+     * for readers that stand on it */
     atomic_store_explicit(link, level_below(gone), memory_order_release);
     cairn_retire(index, &gone->retired);
 }

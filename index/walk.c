@@ -1,10 +1,10 @@
 /*
  * index/walk.c - meeting every entry once, in the order of their fingerprints.
  *
- * The cursor is a fingerprint: entries stand in that order in every generation, so it means the same
- * however much the tables have grown since. A piece is some neighbouring homes and the buckets that
- * their entries may have walked on to. Like a find, it takes no lock: it is copied in the direction in
- * which entries are pushed, and copied again if some were pulled back meanwhile.
+ * The cursor is a fingerprint: entries stand in that order in every generation, so it means the
+ * same however much the tables have grown since. A piece is some neighbouring homes and the buckets
+ * that their entries may have walked on to. Like a find, it takes no lock: it is copied in the
+ * direction in which entries are pushed, and copied again if some were pulled back meanwhile.
  */
 #include "index/index_internal.h"
 

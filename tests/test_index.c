@@ -2,8 +2,8 @@
  * tests/test_index.c - the index against a simple map, and against readers that race it.
  *
  * A key is a small number; a location is the key with a version above it, so that is_match needs no
- * memory but its context. What makes a situation is the hash that a key is given, and the shape of the
- * tables: small ones grow after a few dozen keys. CAIRN_SOAK=1 makes the loops longer.
+ * memory but its context. What makes a situation is the hash that a key is given, and the shape of
+ * the tables: small ones grow after a few dozen keys. CAIRN_SOAK=1 makes the loops longer.
  */
 #include "index/index.h"
 
@@ -80,7 +80,8 @@ static bool soak(void)
     return getenv("CAIRN_SOAK") != NULL;
 }
 
-/* ThreadSanitizer makes each step some thirty times as long, and learns nothing from a single thread */
+/* ThreadSanitizer makes each step some thirty times as long, and learns nothing from a single
+ * thread */
 static uint64_t loop(uint64_t steps)
 {
 #ifdef CAIRN_INDEX_TSAN
@@ -240,7 +241,8 @@ static void thousands_one_after_the_other(void)
         cairn_index_destroy(index);
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
-    double ms = (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
+    double ms =
+        (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
     CU_ASSERT_TRUE(ms / rounds < 1.0);
 }
 
@@ -258,9 +260,9 @@ static void a_crowd_of_one_hash(void)
     CU_ASSERT_TRUE(has_range(index, hash_one, 1, count));
     CU_ASSERT_EQUAL(found_at(index, hash_one, count), 0);
     for (uint64_t key = 1; key < count; ++key)
-        CU_ASSERT_EQUAL(cairn_index_replace_if_at(index, hash_one(key), loc_of(key, 1),
-                                                  loc_of(key, 2)),
-                        CAIRN_INDEX_REPLACED);
+        CU_ASSERT_EQUAL(
+            cairn_index_replace_if_at(index, hash_one(key), loc_of(key, 1), loc_of(key, 2)),
+            CAIRN_INDEX_REPLACED);
     cairn_index_check(index);
     for (uint64_t key = 1; key < count; ++key) {
         CU_ASSERT_EQUAL(found_at(index, hash_one, key), loc_of(key, 2));
@@ -347,8 +349,7 @@ static void model_put(model_t *model, uint64_t key)
     cairn_index_result_t result =
         cairn_index_put(model->index, model->hash(key), is_key, &ctx, loc, &old);
 
-    CU_ASSERT_EQUAL_FATAL(result,
-                          model->locs[key] ? CAIRN_INDEX_REPLACED : CAIRN_INDEX_INSERTED);
+    CU_ASSERT_EQUAL_FATAL(result, model->locs[key] ? CAIRN_INDEX_REPLACED : CAIRN_INDEX_INSERTED);
     CU_ASSERT_EQUAL_FATAL(old, model->locs[key]);
     model->present += model->locs[key] == 0;
     model->locs[key] = loc;
@@ -373,9 +374,8 @@ static void model_replace(model_t *model, uint64_t key)
 
     if (from == 0)
         from = loc_of(key, 2);
-    CU_ASSERT_EQUAL_FATAL(
-        cairn_index_replace_if_at(model->index, model->hash(key), from, to),
-        expected ? CAIRN_INDEX_REPLACED : CAIRN_INDEX_ABSENT);
+    CU_ASSERT_EQUAL_FATAL(cairn_index_replace_if_at(model->index, model->hash(key), from, to),
+                          expected ? CAIRN_INDEX_REPLACED : CAIRN_INDEX_ABSENT);
     if (expected)
         model->locs[key] = to;
 }
@@ -404,7 +404,8 @@ static void model_compare(model_t *model)
     cairn_index_check(model->index);
 }
 
-/* rises and falls, so that the tables grow and shrink; `check_every` steps the invariants are asserted */
+/* rises and falls, so that the tables grow and shrink; `check_every` steps the invariants are
+ * asserted */
 static void model_run(cairn_index_t *index, hash_fn hash, uint64_t keys, uint64_t steps,
                       uint64_t check_every)
 {
@@ -828,7 +829,8 @@ static void write_round(writer_t *writer, unsigned round)
     for (uint64_t key = writer->begin; key < writer->end; ++key) {
         uint64_t stays = writer->stay_begin + key % (writer->stay_end - writer->stay_begin);
         writer->race->wrong += put(index, hash_good, key, 1, &old) != CAIRN_INDEX_INSERTED;
-        writer->race->wrong += put(index, hash_good, stays, round + 2, &old) != CAIRN_INDEX_REPLACED;
+        writer->race->wrong +=
+            put(index, hash_good, stays, round + 2, &old) != CAIRN_INDEX_REPLACED;
         if (key % 64 == 0)
             rcu_quiescent_state();
     }
@@ -904,7 +906,7 @@ static void racing_large_tables(void)
 typedef struct st_file_t {
     char *bytes;
     size_t count, room;
-    size_t fail_at;                /* gives up when it would grow beyond, 0: never */
+    size_t fail_at;                     /* gives up when it would grow beyond, 0: never */
     void (*between)(void *between_ctx); /* what happens between two pieces */
     void *between_ctx;
 } file_t;

@@ -1,0 +1,499 @@
+/*
+ * bench/index.c - what the index costs: memory a key, time an operation, the longest wait.
+ *
+ * Prints the tables of docs/INDEX.md. Keys are numbers, hashed beforehand by a mixer; a location is
+ * the key's number, so is_match costs a comparison and what is measured is the index. A helper
+ * thread calls cairn_index_reclaim() every five milliseconds, as the database's maintenance thread
+ * does. QUICK=1 makes everything small. Everything is a median of ROUNDS rounds unless it says
+ * otherwise.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <urcu-qsbr.h>
+
+#include "index/index.h"
+
+#define ROUNDS 5
+#define MILLION 1000000u
+#define BATCH 100
+
+static bool quick;
+
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static bool is_key(void *ctx, cairn_loc_t loc)
+{
+    return loc == *(const uint64_t *)ctx;
+}
+
+static double now_ns(clockid_t clock)
+{
+    struct timespec time;
+
+    clock_gettime(clock, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), compare);
+    return values[count / 2];
+}
+
+static void insert(cairn_index_t *index, uint64_t key)
+{
+    cairn_loc_t old;
+
+    if (cairn_index_put(index, mix(key), is_key, &key, key, &old) != CAIRN_INDEX_INSERTED) {
+        fprintf(stderr, "key %llu could not be put\n", (unsigned long long)key);
+        exit(EXIT_FAILURE);
+    }
+}
+
+/* ---- the helper */
+
+typedef struct st_helper_t {
+    cairn_index_t *index;
+    _Atomic bool stop;
+    pthread_t thread;
+} helper_t;
+
+static void *help(void *arg)
+{
+    helper_t *helper = arg;
+    const struct timespec pause = {.tv_nsec = 5000000};
+
+    rcu_register_thread();
+    while (!helper->stop) {
+        cairn_index_reclaim(helper->index);
+        rcu_thread_offline();
+        nanosleep(&pause, NULL);
+        rcu_thread_online();
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
+static void helper_start(helper_t *helper, cairn_index_t *index)
+{
+    helper->index = index;
+    helper->stop = false;
+    if (pthread_create(&helper->thread, NULL, help, helper) != 0)
+        exit(EXIT_FAILURE);
+}
+
+static void helper_stop(helper_t *helper)
+{
+    helper->stop = true;
+    /* it may be waiting for this thread's quiescent state */
+    rcu_thread_offline();
+    pthread_join(helper->thread, NULL);
+    rcu_thread_online();
+}
+
+/* ---- memory */
+
+static double resident_bytes(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (file != NULL)
+        fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+typedef struct st_curve_t {
+    double sum, worst;
+    unsigned points;
+} curve_t;
+
+static void curve_add(curve_t *curve, cairn_index_t *index)
+{
+    cairn_index_stats_t stats;
+
+    cairn_index_stats(index, &stats);
+    double bytes_per_key = (double)stats.bytes / (double)stats.keys;
+    curve->sum += bytes_per_key;
+    if (bytes_per_key > curve->worst)
+        curve->worst = bytes_per_key;
+    ++curve->points;
+}
+
+/* one growth; each row is the doubling that ends at its number of keys, that is eight generations
+ */
+static void bench_memory(void)
+{
+    const uint64_t full[] = {1 * MILLION, 10 * MILLION, 50 * MILLION, 100 * MILLION};
+    const uint64_t small[] = {1 * MILLION, 4 * MILLION};
+    const uint64_t *ends = quick ? small : full;
+    size_t rows = quick ? 2 : 4;
+    double resident = resident_bytes();
+    cairn_index_t *index = cairn_index_create();
+    helper_t helper;
+    uint64_t key = 0;
+
+    printf("## Memory\n\n| keys | bytes a key, average | worst point | at the end | resident |\n"
+           "|---:|---:|---:|---:|---:|\n");
+    helper_start(&helper, index);
+    for (size_t row = 0; row < rows; ++row) {
+        curve_t curve = {0};
+        uint64_t step = ends[row] / 4000;
+        while (key < ends[row]) {
+            insert(index, ++key);
+            if (key % 256 == 0)
+                rcu_quiescent_state();
+            if (key >= ends[row] / 2 && key % step == 0)
+                curve_add(&curve, index);
+        }
+        cairn_index_stats_t stats;
+        cairn_index_stats(index, &stats);
+        printf("| %llu million | %.2f | %.2f | %.2f | %.2f |\n",
+               (unsigned long long)(ends[row] / MILLION), curve.sum / curve.points, curve.worst,
+               (double)stats.bytes / (double)stats.keys,
+               (resident_bytes() - resident) / (double)key);
+        fflush(stdout);
+    }
+    helper_stop(&helper);
+    cairn_index_destroy(index);
+    printf("\n");
+}
+
+/* ---- speed */
+
+typedef enum en_what_t {
+    FLOOR,
+    FLOOR_WAITING,
+    HIT,
+    HIT_WAITING,
+    MISS,
+    BATCH_HIT,
+    REPLACE,
+    INSERT
+} what_t;
+
+typedef struct st_worker_t {
+    cairn_index_t *index;
+    const uint64_t *memory; /* zeros, for the floor */
+    what_t what;
+    uint64_t keys;       /* in the index */
+    uint64_t begin, end; /* operations, or keys to insert */
+    uint64_t checked;    /* keeps the compiler from leaving the work out */
+    double ns;
+    pthread_barrier_t *start;
+} worker_t;
+
+/* what any index must do at least: one random cache line of as much memory, in pages like the
+ * index's */
+static uint64_t floor_many(worker_t *worker)
+{
+    uint64_t lines = worker->keys / 6, found = 0, seed = 0;
+
+    for (uint64_t i = worker->begin; i < worker->end; ++i) {
+        uint64_t key = 1 + (mix(i ^ seed) >> 20) % worker->keys;
+        uint64_t value = worker->memory[mix(key) % lines * 8];
+        if (worker->what == FLOOR_WAITING)
+            seed = value;
+        found += value == 0;
+    }
+    return found;
+}
+
+static uint64_t find_many(worker_t *worker)
+{
+    uint64_t found = 0, seed = 0;
+    cairn_loc_t loc = 0;
+
+    for (uint64_t i = worker->begin; i < worker->end; ++i) {
+        uint64_t key = 1 + (mix(i ^ seed) >> 20) % worker->keys;
+        if (worker->what == MISS)
+            key += worker->keys;
+        found += cairn_index_find(worker->index, mix(key), is_key, &key, &loc);
+        if (worker->what == HIT_WAITING)
+            seed =
+                loc >> 39; /* always 0, which the processor cannot know before the find is done */
+        if (i % 1024 == 0)
+            rcu_quiescent_state();
+    }
+    return found;
+}
+
+static uint64_t find_batches(worker_t *worker)
+{
+    uint64_t keys[BATCH], hashes[BATCH], found = 0;
+    void *ctxs[BATCH];
+    cairn_loc_t locs[BATCH];
+
+    for (uint64_t i = worker->begin; i < worker->end; i += BATCH) {
+        for (size_t j = 0; j < BATCH; ++j) {
+            keys[j] = 1 + (mix(i + j) >> 20) % worker->keys;
+            hashes[j] = mix(keys[j]);
+            ctxs[j] = &keys[j];
+        }
+        cairn_index_find_batch(worker->index, BATCH, hashes, ctxs, is_key, NULL, locs);
+        for (size_t j = 0; j < BATCH; ++j)
+            found += locs[j] != 0;
+        rcu_quiescent_state();
+    }
+    return found;
+}
+
+static uint64_t change_many(worker_t *worker)
+{
+    cairn_loc_t old;
+
+    for (uint64_t i = worker->begin; i < worker->end; ++i) {
+        if (worker->what == INSERT) {
+            insert(worker->index, i);
+        } else {
+            uint64_t key = 1 + (mix(i) >> 20) % worker->keys;
+            cairn_index_put(worker->index, mix(key), is_key, &key, key, &old);
+        }
+        if (i % 256 == 0)
+            rcu_quiescent_state();
+    }
+    return worker->end - worker->begin;
+}
+
+static void *work(void *arg)
+{
+    worker_t *worker = arg;
+
+    pthread_barrier_wait(worker->start);
+    rcu_register_thread();
+    double begin = now_ns(CLOCK_MONOTONIC);
+    if (worker->what == FLOOR || worker->what == FLOOR_WAITING)
+        worker->checked = floor_many(worker);
+    else if (worker->what == BATCH_HIT)
+        worker->checked = find_batches(worker);
+    else if (worker->what == INSERT || worker->what == REPLACE)
+        worker->checked = change_many(worker);
+    else
+        worker->checked = find_many(worker);
+    worker->ns = now_ns(CLOCK_MONOTONIC) - begin;
+    rcu_unregister_thread();
+    return NULL;
+}
+
+static const uint64_t *floor_memory;
+
+/* nanoseconds an operation, as each thread sees them */
+static double run(cairn_index_t *index, what_t what, uint64_t keys, uint64_t begin, uint64_t end,
+                  unsigned threads)
+{
+    worker_t workers[2];
+    pthread_t ids[2];
+    pthread_barrier_t start;
+    uint64_t share = (end - begin) / threads;
+    double ns = 0;
+
+    pthread_barrier_init(&start, NULL, threads);
+    for (unsigned i = 0; i < threads; ++i) {
+        workers[i] = (worker_t){.index = index,
+                                .memory = floor_memory,
+                                .what = what,
+                                .keys = keys,
+                                .begin = begin + i * share,
+                                .end = begin + (i + 1) * share,
+                                .start = &start};
+        pthread_create(&ids[i], NULL, work, &workers[i]);
+    }
+    rcu_thread_offline();
+    for (unsigned i = 0; i < threads; ++i) {
+        pthread_join(ids[i], NULL);
+        ns += workers[i].ns / (double)(workers[i].end - workers[i].begin) / threads;
+        if (what != MISS && workers[i].checked < workers[i].end - workers[i].begin) {
+            fprintf(stderr, "a key is missing\n");
+            exit(EXIT_FAILURE);
+        }
+    }
+    rcu_thread_online();
+    pthread_barrier_destroy(&start);
+    return ns;
+}
+
+static void bench_operation(const char *name, cairn_index_t *index, what_t what, uint64_t keys)
+{
+    const uint64_t operations = quick ? 400000 : 4 * MILLION;
+
+    printf("| %s |", name);
+    for (unsigned threads = 1; threads <= 2; ++threads) {
+        double rounds[ROUNDS];
+        for (unsigned i = 0; i < ROUNDS; ++i)
+            rounds[i] = run(index, what, keys, i * operations, (i + 1) * operations, threads);
+        printf(" %.0f |", median(rounds, ROUNDS));
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+static void bench_inserts(uint64_t keys)
+{
+    printf("| insert, from nothing, growth included |");
+    for (unsigned threads = 1; threads <= 2; ++threads) {
+        double rounds[ROUNDS];
+        for (unsigned i = 0; i < ROUNDS; ++i) {
+            cairn_index_t *index = cairn_index_create();
+            helper_t helper;
+            helper_start(&helper, index);
+            rounds[i] = run(index, INSERT, 0, 1, keys + 1, threads);
+            helper_stop(&helper);
+            cairn_index_destroy(index);
+        }
+        printf(" %.0f |", median(rounds, ROUNDS));
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+static void floor_memory_create(uint64_t keys)
+{
+    size_t bytes = (keys / 6 * 64 + (2u << 20) - 1) & ~(size_t)((2u << 20) - 1);
+    void *memory = aligned_alloc(2u << 20, bytes);
+
+    if (memory == NULL)
+        exit(EXIT_FAILURE);
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    memset(memory, 0, bytes);
+    floor_memory = memory;
+}
+
+static void bench_speed(uint64_t keys)
+{
+    cairn_index_t *index = cairn_index_create();
+    cairn_index_stats_t stats;
+    helper_t helper;
+
+    printf("## Nanoseconds an operation, %llu million keys\n\n| | 1 thread | 2 threads |\n"
+           "|---|---:|---:|\n",
+           (unsigned long long)(keys / MILLION));
+    helper_start(&helper, index);
+    run(index, INSERT, 0, 1, keys + 1, 1);
+    floor_memory_create(keys);
+    bench_operation("a random cache line", index, FLOOR, keys);
+    bench_operation("a random cache line, each waiting for the one before", index, FLOOR_WAITING,
+                    keys);
+    bench_operation("hit", index, HIT, keys);
+    bench_operation("hit, each waiting for the one before", index, HIT_WAITING, keys);
+    bench_operation("miss", index, MISS, keys);
+    bench_operation("hit in batches of 100", index, BATCH_HIT, keys);
+    bench_operation("replace", index, REPLACE, keys);
+    helper_stop(&helper);
+    free((void *)floor_memory);
+    cairn_index_stats(index, &stats);
+    cairn_index_destroy(index);
+    bench_inserts(keys);
+    printf("\nload %.2f, lines a find %.3f\n\n", (double)stats.keys / (double)stats.slots,
+           (double)stats.probes / (double)(stats.finds == 0 ? 1 : stats.finds));
+}
+
+/* ---- the longest wait */
+
+typedef struct st_waits_t {
+    double longest;
+    uint64_t over_50, over_200;
+} waits_t;
+
+static void waits_add(waits_t *waits, double ns)
+{
+    if (ns > waits->longest)
+        waits->longest = ns;
+    waits->over_50 += ns > 50e3;
+    waits->over_200 += ns > 200e3;
+}
+
+static void waits_print(const char *name, const waits_t *waits)
+{
+    printf("| %s | %.0f | %llu | %llu |\n", name, waits->longest / 1e3,
+           (unsigned long long)waits->over_50, (unsigned long long)waits->over_200);
+    fflush(stdout);
+}
+
+/* what the machine does to a loop that does nothing but look at the clock */
+static waits_t idle_waits(double duration_ns)
+{
+    waits_t waits = {0};
+    double begin = now_ns(CLOCK_MONOTONIC), last = begin;
+
+    while (last - begin < duration_ns) {
+        double next = now_ns(CLOCK_MONOTONIC);
+        waits_add(&waits, next - last);
+        last = next;
+    }
+    return waits;
+}
+
+static waits_t growth_waits(uint64_t keys, bool helped, clockid_t clock, double *duration_ns)
+{
+    waits_t waits = {0};
+    cairn_index_t *index = cairn_index_create();
+    helper_t helper;
+    double begin = now_ns(CLOCK_MONOTONIC), last;
+
+    if (helped)
+        helper_start(&helper, index);
+    last = now_ns(clock);
+    for (uint64_t key = 1; key <= keys; ++key) {
+        insert(index, key);
+        double next = now_ns(clock);
+        waits_add(&waits, next - last);
+        last = next;
+        if (key % 256 == 0)
+            rcu_quiescent_state();
+    }
+    *duration_ns = now_ns(CLOCK_MONOTONIC) - begin;
+    if (helped)
+        helper_stop(&helper);
+    cairn_index_destroy(index);
+    return waits;
+}
+
+static void bench_waits(uint64_t keys)
+{
+    double duration_ns;
+    waits_t waits;
+
+    printf("## The longest of %llu million inserts, growth from nothing\n\n"
+           "| | longest, us | over 50 us | over 200 us |\n|---|---:|---:|---:|\n",
+           (unsigned long long)(keys / MILLION));
+    waits = growth_waits(keys, true, CLOCK_MONOTONIC, &duration_ns);
+    waits_print("by the clock", &waits);
+    waits = idle_waits(duration_ns);
+    waits_print("an idle loop as long, by the clock", &waits);
+    waits = growth_waits(keys, true, CLOCK_THREAD_CPUTIME_ID, &duration_ns);
+    waits_print("by the thread's processor time", &waits);
+    waits = growth_waits(keys, false, CLOCK_THREAD_CPUTIME_ID, &duration_ns);
+    waits_print("the same without a helper", &waits);
+    printf("\n");
+}
+
+int main(void)
+{
+    quick = getenv("QUICK") != NULL;
+    rcu_register_thread();
+    bench_memory();
+    bench_speed(quick ? 2 * MILLION : 10 * MILLION);
+    bench_waits(quick ? 2 * MILLION : 50 * MILLION);
+    rcu_unregister_thread();
+    return EXIT_SUCCESS;
+}
