@@ -381,11 +381,12 @@ static cairn_index_dump_result_t load_stash(cairn_index_t *index, const parts_t 
 
 static cairn_index_dump_result_t load_keys(cairn_index_t *index, const parts_t *parts)
 {
-    uint64_t slots_max = parts->head.table_bytes / sizeof(cairn_slot_t) + parts->stash_entries;
+    uint64_t slots = parts->head.table_bytes / sizeof(cairn_slot_t);
+    uint64_t keys_max = slots / index->stripes + parts->stash_entries;
 
     for (unsigned stripe = 0; stripe < index->stripes; ++stripe) {
         uint64_t keys = number_at(parts->keys, stripe);
-        if (keys > slots_max)
+        if (keys > keys_max)
             return CAIRN_INDEX_DUMP_DAMAGED;
         atomic_store_explicit(&index->stripe[stripe].keys, keys, memory_order_relaxed);
     }

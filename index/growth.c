@@ -517,7 +517,9 @@ void cairn_index_reclaim(cairn_index_t *index)
 {
     if (pthread_mutex_trylock(&index->reclaim) != 0)
         return;
-    while (prepare_chunk(index))
+    /* bounded: a sweep that is as fast as this must not keep what it has left from being given back
+     */
+    for (size_t made = 0; made < PREPARE_BYTES && prepare_chunk(index); made += HUGE_CHUNK_BYTES)
         ;
 
     pthread_mutex_lock(&index->retire);

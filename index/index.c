@@ -176,10 +176,10 @@ static void change_end(cairn_index_t *index, change_t *change, int64_t keys)
 
     if (keys != 0) {
         /* relaxed: it is a count, and the lock orders those who decide by it */
-        atomic_store_explicit(&stripe->keys,
-                              atomic_load_explicit(&stripe->keys, memory_order_relaxed) +
-                                  (uint64_t)keys,
-                              memory_order_relaxed);
+        uint64_t before = atomic_load_explicit(&stripe->keys, memory_order_relaxed);
+        /* a forged dump may have more entries than it counts; ours never gets there */
+        if (keys > 0 || before > 0)
+            atomic_store_explicit(&stripe->keys, before + (uint64_t)keys, memory_order_relaxed);
         due = cairn_growth_due(index, change->stripe, change->table, keys > 0);
     }
     pthread_mutex_unlock(&stripe->lock);

@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* from here on an allocation is a mapping */
+#define PAGES_BYTES_MIN ((size_t)128 << 10)
+
 /* negative: no failure is staged. relaxed throughout: tests set it while nothing else runs */
 static _Atomic int64_t fail_after = -1;
 
@@ -31,14 +34,33 @@ void cairn_memory_fail_after(int64_t count)
     atomic_store_explicit(&fail_after, count, memory_order_relaxed);
 }
 
-void *cairn_memory_alloc(cairn_index_t *index, size_t bytes)
+/* fresh pages are zeros that cost nothing yet: a large level of the stash is made under a lock */
+static void *zeroed_pages(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void *zeroed_lines(size_t bytes)
 {
     size_t rounded = (bytes + 63) & ~(size_t)63;
-    void *memory;
+    void *memory = aligned_alloc(64, rounded);
 
-    if (refused() || (memory = aligned_alloc(64, rounded)) == NULL)
+    if (memory != NULL)
+        memset(memory, 0, rounded);
+    return memory;
+}
+
+void *cairn_memory_alloc(cairn_index_t *index, size_t bytes)
+{
+    void *memory = NULL;
+
+    if (!refused())
+        memory = bytes >= PAGES_BYTES_MIN ? zeroed_pages(bytes) : zeroed_lines(bytes);
+    if (memory == NULL)
         return NULL;
-    memset(memory, 0, rounded);
     if (index != NULL)
         atomic_fetch_add_explicit(&index->bytes, (int64_t)bytes, memory_order_relaxed);
     return memory;
@@ -48,7 +70,10 @@ void cairn_memory_free(cairn_index_t *index, void *memory, size_t bytes)
 {
     if (memory == NULL)
         return;
-    free(memory);
+    if (bytes >= PAGES_BYTES_MIN)
+        munmap(memory, bytes);
+    else
+        free(memory);
     if (index != NULL)
         atomic_fetch_sub_explicit(&index->bytes, (int64_t)bytes, memory_order_relaxed);
 }
