@@ -85,7 +85,7 @@ static bool soak(void)
 static uint64_t loop(uint64_t steps)
 {
 #ifdef CAIRN_INDEX_TSAN
-    steps /= 16;
+    steps = (steps + 15) / 16;
 #endif
     return soak() ? steps * 10 : steps;
 }
@@ -230,20 +230,17 @@ static void the_largest_location(void)
 
 static void thousands_one_after_the_other(void)
 {
-    const int rounds = 2000;
-    struct timespec begin, end;
+    const clock_t rounds = 2000;
+    clock_t begin = clock();
 
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    for (int i = 0; i < rounds; ++i) {
+    for (clock_t i = 0; i < rounds; ++i) {
         cairn_index_t *index = cairn_index_create();
         CU_ASSERT_PTR_NOT_NULL_FATAL(index);
         CU_ASSERT_TRUE(put_range(index, hash_good, 1, 11));
         cairn_index_destroy(index);
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    double ms =
-        (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6;
-    CU_ASSERT_TRUE(ms / rounds < 1.0);
+    /* less than a millisecond each, of processor time: the machine may be busy */
+    CU_ASSERT_TRUE((clock() - begin) / rounds < CLOCKS_PER_SEC / 1000);
 }
 
 /* ---- the stash */
@@ -901,6 +898,58 @@ static void racing_large_tables(void)
     race(CAIRN_SHAPE, 200000, 1);
 }
 
+/* keys of neighbouring homes, so that each one put in pushes a chain of others on. A ring of 8
+ * buckets covers 2^24 fingerprints of 25 bits: home n begins at n << 60 of the first stripe's half.
+ */
+static uint64_t hash_chained(uint64_t key)
+{
+    return (key % 4) << 60 | mix(key) >> 8;
+}
+
+#define CHAINED_STAY 24u
+#define CHAINED_END 44u
+
+static void *chained_reader(void *arg)
+{
+    race_t *race = arg;
+    uint64_t key = 0;
+
+    rcu_register_thread();
+    while (!race->stop) {
+        for (int i = 0; i < 256; ++i) {
+            key = key % CHAINED_STAY + 1;
+            race->wrong += found_at(race->index, hash_chained, key) != loc_of(key, 1);
+        }
+        race->looked += 256;
+        rcu_quiescent_state();
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
+static void racing_a_chain(void)
+{
+    race_t shared = {.index = cairn_index_create_shaped(TINY)};
+    pthread_t thread;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(shared.index);
+    CU_ASSERT_TRUE_FATAL(put_range(shared.index, hash_chained, 1, CHAINED_STAY + 1));
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, chained_reader, &shared), 0);
+    for (uint64_t round = 0; round < loop(100000); ++round) {
+        shared.wrong += !put_range(shared.index, hash_chained, CHAINED_STAY + 1, CHAINED_END);
+        shared.wrong += !take_range(shared.index, hash_chained, CHAINED_STAY + 1, CHAINED_END);
+        rcu_quiescent_state();
+    }
+    shared.stop = true;
+    rcu_thread_offline();
+    pthread_join(thread, NULL);
+    rcu_thread_online();
+    CU_ASSERT_EQUAL(shared.wrong, 0);
+    CU_ASSERT_EQUAL(generation_of(shared.index), 0);
+    cairn_index_check(shared.index);
+    cairn_index_destroy(shared.index);
+}
+
 /* ---- dumps */
 
 typedef struct st_file_t {
@@ -977,7 +1026,7 @@ static void round_trip(cairn_shape_t shape, hash_fn hash, uint64_t count)
 static void dumps_come_back(void)
 {
     round_trip(TINY, hash_good, 1);
-    for (uint64_t count = 50; count < 2500; count += 61)
+    for (uint64_t count = 50; count < 2500; count += 2500 / loop(48))
         round_trip(TINY, hash_good, count);
     round_trip(TINY, hash_crowded, 500);
     round_trip(SMALL, hash_one, 200);
@@ -1190,6 +1239,8 @@ void suite_index(void)
                 racing_small_tables);
     CU_add_test(s, "readers, a walk and two writers race through large tables",
                 racing_large_tables);
+    CU_add_test(s, "a reader finds keys while others push them on and let them back",
+                racing_a_chain);
     CU_add_test(s, "a dump comes back as the index it was, at every size", dumps_come_back);
     CU_add_test(s, "a loaded index can be dropped at once", a_loaded_index_is_dropped_at_once);
     CU_add_test(s, "a dump beside changes has every key that stays", dumps_beside_changes);
