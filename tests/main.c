@@ -4,6 +4,7 @@
 #include "tests/suites.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
