@@ -35,6 +35,12 @@ static bool accept_link(cairn_scan_t *scan, const cairn_record_t *r)
     return true;
 }
 
+/** whether the last commit ends as its MARK promised */
+static bool commit_is_whole(const cairn_scan_t *scan)
+{
+    return memcmp(&scan->chain, &scan->promised, sizeof(scan->chain)) == 0;
+}
+
 static bool accept_mark(cairn_scan_t *scan, const cairn_record_t *r)
 {
     cairn_mark_t mark;
@@ -42,7 +48,7 @@ static bool accept_mark(cairn_scan_t *scan, const cairn_record_t *r)
     if (!scan->has_link || r->version != scan->last_version ||
         mark.durable_version > scan->last_version)
         return false;
-    if (memcmp(&scan->chain, &scan->promised, sizeof(scan->chain)) != 0) {
+    if (!commit_is_whole(scan)) {
         scan->chain_is_broken = true;
         return false;
     }
@@ -109,7 +115,9 @@ cairn_scan_end_t cairn_scan_end(const cairn_scan_t *scan, uint64_t *proven)
 {
     *proven = scan->durable_seen;
     if (scan->at >= scan->bytes || is_zero(scan->map + scan->at, scan->bytes - scan->at))
-        return CAIRN_SCAN_CLEAN;
+        /* a commit that ends before its MARK said so was cut short, even if the cut shows nothing
+         * but zeroes; a commit written behind it would not fit the chain */
+        return commit_is_whole(scan) ? CAIRN_SCAN_CLEAN : CAIRN_SCAN_TORN;
     /* a head sum cannot be met by chance or by bytes of another file or place, so any record found
      * behind the end was written by us right there */
     for (uint64_t offset = scan->at; offset + CAIRN_MARK_SPAN <= scan->bytes;

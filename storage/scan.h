@@ -19,8 +19,8 @@ typedef struct st_cairn_scan_t {
     cairn_chain_t chain;    /* after what has been accepted */
     cairn_chain_t promised; /* by the last MARK, for the end of its commit */
     bool has_link;
-    bool chain_is_broken;   /* a commit does not end as its MARK promised, and yet another follows */
-    cairn_link_t link;      /* once has_link */
+    bool chain_is_broken; /* a commit does not end as its MARK promised, and yet another follows */
+    cairn_link_t link;    /* once has_link */
 } cairn_scan_t;
 
 /** a piece of the log that stands or falls as one: a record, or an atomic batch */
@@ -43,7 +43,7 @@ void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uin
 bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit);
 
 typedef enum en_cairn_scan_end_t {
-    CAIRN_SCAN_CLEAN,  /* nothing but zeroes follows */
+    CAIRN_SCAN_CLEAN,  /* the last commit is whole and nothing but zeroes follows */
     CAIRN_SCAN_TORN,   /* what follows was never acknowledged: a write was cut short */
     CAIRN_SCAN_CORRUPT /* something later proves that more had been acknowledged */
 } cairn_scan_end_t;
