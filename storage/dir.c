@@ -119,10 +119,16 @@ static cairn_err_t make_store(cairn_dir_t *dir, const char *path, char *errmsg)
     }
     if (r == 0)
         r = cairn_os->random(dir->uuid, sizeof(dir->uuid));
-    if (r < 0 || cairn_dir_note(dir, 0, 0) != CAIRN_OK) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: " STORE_NAME " cannot be written%s%s", path,
-                 r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+    if (r < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: " STORE_NAME " cannot be made: %s", path,
+                 strerror(-r));
         return CAIRN_ERR_IO;
+    }
+    cairn_err_t err = cairn_dir_note(dir, 0, 0);
+    if (err != CAIRN_OK) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: " STORE_NAME " cannot be written%s", path,
+                 err == CAIRN_ERR_DISK_FULL ? ": the disk is full" : "");
+        return err;
     }
     dir->is_new = true;
     return CAIRN_OK;
@@ -134,7 +140,10 @@ cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
     dir->fd = dir->lock_fd = -1;
     if (path == NULL) {
         dir->is_new = true;
-        return cairn_os->random(dir->uuid, sizeof(dir->uuid)) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
+        int r = cairn_os->random(dir->uuid, sizeof(dir->uuid));
+        if (r < 0)
+            snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no random numbers: %s", strerror(-r));
+        return r < 0 ? CAIRN_ERR_IO : CAIRN_OK;
     }
 
     dir->fd = cairn_os->open_dir(path, true);
@@ -146,8 +155,9 @@ cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
     dir->lock_fd = cairn_os->lock(dir->fd, "LOCK");
     if (dir->lock_fd < 0) {
         bool held = dir->lock_fd == -EWOULDBLOCK;
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, held ? "%s: another cairn is serving it" : "%s/LOCK: %s",
-                 path, strerror(-dir->lock_fd));
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+                 held ? "%s: another cairn is serving it" : "%s/LOCK: %s", path,
+                 strerror(-dir->lock_fd));
         err = held ? CAIRN_ERR_LOCKED : CAIRN_ERR_IO;
         goto Fail;
     }
@@ -177,25 +187,30 @@ void cairn_dir_close(cairn_dir_t *dir)
     dir->fd = dir->lock_fd = -1;
 }
 
+static int write_aside(const cairn_dir_t *dir)
+{
+    char text[STORE_BYTES_MAX];
+    struct iovec iov = {.iov_base = text, .iov_len = format_store(dir, text)};
+    int fd = cairn_os->open(dir->fd, STORE_TMP_NAME, O_WRONLY | O_CREAT | O_TRUNC);
+    if (fd < 0)
+        return fd;
+    int64_t n = cairn_os->pwritev(fd, &iov, 1, 0);
+    int r = n < 0 ? (int)n : n < (int64_t)iov.iov_len ? -ENOSPC : cairn_os->sync(fd);
+    cairn_os->close(fd);
+    return r;
+}
+
 cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version)
 {
     if (cairn_dir_is_memory(dir))
         return CAIRN_OK;
     dir->newest_first = newest_first;
     dir->durable_version = durable_version;
-    char text[STORE_BYTES_MAX];
-    size_t bytes = format_store(dir, text);
-    int fd = cairn_os->open(dir->fd, STORE_TMP_NAME, O_WRONLY | O_CREAT | O_TRUNC);
-    if (fd < 0)
-        return fd == -ENOSPC ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_IO;
-    struct iovec iov = {.iov_base = text, .iov_len = bytes};
-    int64_t n = cairn_os->pwritev(fd, &iov, 1, 0);
-    int synced = n == (int64_t)bytes ? cairn_os->sync(fd) : -EIO;
-    cairn_os->close(fd);
-    if (n == -ENOSPC)
-        return CAIRN_ERR_DISK_FULL;
-    if (synced < 0 || cairn_os->rename(dir->fd, STORE_TMP_NAME, STORE_NAME) < 0)
-        return CAIRN_ERR_IO;
+    int r = write_aside(dir);
+    if (r == 0)
+        r = cairn_os->rename(dir->fd, STORE_TMP_NAME, STORE_NAME);
+    if (r < 0)
+        return r == -ENOSPC || r == -EDQUOT ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_IO;
     return cairn_dir_sync(dir);
 }
 

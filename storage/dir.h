@@ -2,8 +2,8 @@
  * storage/dir.h - the data directory: its lock, its STORE file, the names of its segments.
  *
  * The directory is the manifest: which segments there are is said by their names alone. STORE says
- * whose directory it is and how far the log was known to reach, so that a lost newest file is found.
- * In memory-only mode there is no directory and every function here is a quiet success.
+ * whose directory it is and how far the log was known to reach, so that a lost newest file is
+ * found. In memory-only mode there is no directory and every function here is a quiet success.
  */
 #ifndef CAIRN_STORAGE_DIR_H
 #define CAIRN_STORAGE_DIR_H
@@ -30,7 +30,7 @@ typedef struct st_cairn_dir_t {
  * `path` NULL opens memory-only mode.
  *
  * Errors: LOCKED (another process has it), CORRUPT (STORE is not ours or damaged; or segments are
- * there and STORE is not), IO; `errmsg` says what and where.
+ * there and STORE is not), DISK_FULL, IO; `errmsg` says what and where.
  */
 cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg);
 
@@ -39,7 +39,8 @@ void cairn_dir_close(cairn_dir_t *dir);
 
 /**
  * Replaces STORE by one that knows this newest segment and durable version: written aside, synced,
- * renamed, directory synced. Threads: one at a time.
+ * renamed, directory synced. Errors: DISK_FULL, IO; the one before it is still there.
+ * Threads: one at a time.
  */
 cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version);
 

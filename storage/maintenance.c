@@ -34,7 +34,7 @@ struct st_cairn_maintenance_t {
     pthread_mutex_t mutex;
     pthread_cond_t cond;    /* any of the below has changed */
     cairn_segment_t *spare; /* guarded by mutex, as is all below */
-    bool spare_failed;      /* the last try to make one failed; cleared by the next */
+    cairn_err_t spare_err;  /* what the last try to make one came to */
     bool has_rolled;        /* `rolled` is to be worked on */
     bool stopping;
     rolled_t rolled;
@@ -61,9 +61,10 @@ static void provide_spare(cairn_maintenance_t *m)
     bool was_full = atomic_load(&m->health->disk_full);
     bool is_full = err == CAIRN_ERR_DISK_FULL;
     if (is_full != was_full)
-        cairn_health_log(m->health, is_full ? "no room for another segment of %llu bytes: "
-                                              "writes are refused until there is"
-                                            : "there is room for a segment of %llu bytes again",
+        cairn_health_log(m->health,
+                         is_full ? "no room for another segment of %llu bytes: "
+                                   "writes are refused until there is"
+                                 : "there is room for a segment of %llu bytes again",
                          (unsigned long long)m->segment_bytes);
     else if (err != CAIRN_OK && !is_full)
         cairn_health_log(m->health, "the next segment cannot be made: %s", cairn_strerror(err));
@@ -71,7 +72,7 @@ static void provide_spare(cairn_maintenance_t *m)
 
     pthread_mutex_lock(&m->mutex);
     m->spare = spare;
-    m->spare_failed = err != CAIRN_OK;
+    m->spare_err = err;
     pthread_cond_broadcast(&m->cond);
     pthread_mutex_unlock(&m->mutex);
 }
@@ -82,7 +83,8 @@ static void seal_and_note(cairn_maintenance_t *m, const rolled_t *rolled)
         cairn_segment_seal(rolled->previous, CAIRN_SEAL_ROLL) != CAIRN_OK)
         cairn_health_fail(m->health, "a full segment could not be sealed");
     /* STORE only helps to find files that somebody removed: the log is whole without it */
-    cairn_err_t err = cairn_dir_note(m->dir, rolled->active->first_version, rolled->durable_version);
+    cairn_err_t err =
+        cairn_dir_note(m->dir, rolled->active->first_version, rolled->durable_version);
     if (err != CAIRN_OK)
         cairn_health_log(m->health, "STORE could not be replaced: %s", cairn_strerror(err));
 }
@@ -125,7 +127,7 @@ static void *maintenance_main(void *arg)
             pthread_cond_broadcast(&m->cond);
         } else if (m->stopping) {
             break;
-        } else if (m->spare_failed && !cairn_health_has_failed(m->health)) {
+        } else if (m->spare_err != CAIRN_OK && !cairn_health_has_failed(m->health)) {
             wait_for_retry(m);
             if (m->has_rolled || m->stopping)
                 continue;
@@ -180,18 +182,23 @@ void cairn_maintenance_stop(cairn_maintenance_t *m)
     cairn_os->free(m);
 }
 
-cairn_segment_t *cairn_maintenance_take_spare(cairn_maintenance_t *m)
+cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
 {
     pthread_mutex_lock(&m->mutex);
-    while (m->spare == NULL && !m->spare_failed && !cairn_health_has_failed(m->health))
+    while (m->spare == NULL && m->spare_err == CAIRN_OK && !cairn_health_has_failed(m->health))
         pthread_cond_wait(&m->cond, &m->mutex);
     /* the roll before may still be sealing; its name has been given before this spare was made */
     while (m->spare != NULL && m->has_rolled)
         pthread_cond_wait(&m->cond, &m->mutex);
-    cairn_segment_t *spare = m->spare;
+    cairn_err_t err = CAIRN_OK;
+    if (m->spare == NULL)
+        err = m->spare_err == CAIRN_ERR_DISK_FULL || m->spare_err == CAIRN_ERR_NOMEM
+                  ? m->spare_err
+                  : CAIRN_ERR_FAILED;
+    *spare = m->spare;
     m->spare = NULL;
     pthread_mutex_unlock(&m->mutex);
-    return spare;
+    return err;
 }
 
 void cairn_maintenance_rolled(cairn_maintenance_t *m, cairn_segment_t *active,

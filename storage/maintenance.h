@@ -26,10 +26,12 @@ void cairn_maintenance_stop(cairn_maintenance_t *maintenance);
 
 /**
  * Takes the spare, which is the caller's to hand to cairn_maintenance_rolled(). Waits while one is
- * being made; NULL when none can be had: the disk is full (health says so), or it failed.
+ * being made.
+ *
+ * Errors: why the last try to make one failed: DISK_FULL, NOMEM, or FAILED for all else.
  * Threads: the writer.
  */
-cairn_segment_t *cairn_maintenance_take_spare(cairn_maintenance_t *maintenance);
+cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *maintenance, cairn_segment_t **spare);
 
 /**
  * The log has gone on in `active`; everything before, in `previous` (NULL if none), is durable.

@@ -131,7 +131,8 @@ static cairn_err_t make_space(recovery_t *r)
 
 /* ---------------------------------------------------------------- reading one file */
 
-/** the pages up to READ_AHEAD_BYTES behind `at`; an unreadable one is found here, not by a signal */
+/** the pages up to READ_AHEAD_BYTES behind `at`; an unreadable one is found here, not by a signal
+ */
 static cairn_err_t bring_in(recovery_t *r, const file_t *file, uint64_t at)
 {
     const cairn_segment_t *s = file->segment;
@@ -170,8 +171,7 @@ static cairn_err_t replay(recovery_t *r, file_t *file)
 {
     cairn_segment_t *segment = file->segment;
     cairn_scan_unit_t unit;
-    cairn_scan_init(&file->scan, segment->map, segment->bytes, segment->salt,
-                    r->out->last_version);
+    cairn_scan_init(&file->scan, segment->map, segment->bytes, segment->salt, r->out->last_version);
     while (cairn_scan_next(&file->scan, &unit)) {
         /* what the index is asked about lies below this */
         atomic_store_explicit(&segment->written, unit.end, memory_order_relaxed);
@@ -193,8 +193,9 @@ static cairn_err_t damaged(recovery_t *r, const file_t *file, uint64_t last_expe
                     "%s: damaged at byte %" PRIu64 ": versions %" PRIu64 " to %" PRIu64
                     " were acknowledged and cannot be read" WHAT_TO_DO,
                     file->name, file->scan.at, last + 1, last_expected);
-    return fail(r, CAIRN_ERR_CORRUPT, "%s: damaged at byte %" PRIu64 ", after version %" PRIu64
-                WHAT_TO_DO, file->name, file->scan.at, last);
+    return fail(r, CAIRN_ERR_CORRUPT,
+                "%s: damaged at byte %" PRIu64 ", after version %" PRIu64 WHAT_TO_DO, file->name,
+                file->scan.at, last);
 }
 
 /** what the end of the records says about the file by itself */
@@ -214,6 +215,13 @@ static cairn_err_t judge(recovery_t *r, file_t *file)
     }
     if (cairn_segment_footer_at(segment, segment->bytes - CAIRN_SEGMENT_FOOTER_BYTES, &footer))
         return damaged(r, file, footer.counts.last_version);
+    /* only sealing makes a file shorter, and it leaves a footer at the end */
+    if (segment->bytes < segment->bytes_made)
+        return fail(r, CAIRN_ERR_CORRUPT,
+                    "%s: it has %" PRIu64 " bytes, was made with %" PRIu64
+                    " and has no valid footer: "
+                    "what followed version %" PRIu64 " is lost or damaged" WHAT_TO_DO,
+                    file->name, segment->bytes, segment->bytes_made, file->scan.last_version);
     uint64_t proven;
     file->end = cairn_scan_end(&file->scan, &proven);
     return file->end == CAIRN_SCAN_CORRUPT ? damaged(r, file, proven) : CAIRN_OK;
@@ -289,11 +297,13 @@ static cairn_err_t check_link(recovery_t *r, const file_t *file, const file_t *p
     if (!file->is_spare && first != file->first_version)
         return fail(r, CAIRN_ERR_CORRUPT,
                     "%s: its records begin at version %" PRIx64 " (hex), its name says otherwise: "
-                    "give it its name back", file->name, first);
+                    "give it its name back",
+                    file->name, first);
     uint64_t before = previous != NULL ? previous->scan.last_version : 0;
     if (before + 1 < first)
         return fail(r, CAIRN_ERR_CORRUPT,
-                    "%s: begins at version %" PRIu64 ", but what there is before it ends at %" PRIu64
+                    "%s: begins at version %" PRIu64
+                    ", but what there is before it ends at %" PRIu64
                     ": a segment is missing, or the end of one is lost" WHAT_TO_DO,
                     file->name, first, before);
     bool fits = previous == NULL
@@ -304,17 +314,20 @@ static cairn_err_t check_link(recovery_t *r, const file_t *file, const file_t *p
     if (before + 1 != first || !fits)
         return fail(r, CAIRN_ERR_CORRUPT,
                     "%s: it does not continue the segment before it: files of different stores or "
-                    "times are mixed" WHAT_TO_DO, file->name);
+                    "times are mixed" WHAT_TO_DO,
+                    file->name);
     return CAIRN_OK;
 }
 
-/** the newest file, and nothing in it was ever acknowledged: the log was cut short at its birth */
+/**
+ * The newest file, and no record in it: the log was cut short at its birth. The log does not go on
+ * in it even where it could: what is too large for it would roll to another file of the same name.
+ */
 static bool is_unused(const recovery_t *r, const file_t *file)
 {
     bool is_last = file == &r->files[r->count - 1];
-    bool is_empty = !file->scan.has_link ||
-                    (file->scan.last_version + 1 == file->segment->first_version &&
-                     file->end == CAIRN_SCAN_TORN);
+    bool is_empty =
+        !file->scan.has_link || file->scan.last_version + 1 == file->segment->first_version;
     return is_last && is_empty && !file->is_sealed;
 }
 
@@ -324,8 +337,11 @@ static cairn_err_t read_all(recovery_t *r)
     for (size_t i = 0; i < r->count; ++i) {
         file_t *file = &r->files[i];
         cairn_err_t err = read_file(r, file);
+        if (err == CAIRN_OK && file->scan.has_link)
+            err = check_link(r, file, previous);
         if (err == CAIRN_OK && !is_unused(r, file)) {
-            err = !file->scan.has_link ? damaged(r, file, 0) : check_link(r, file, previous);
+            if (!file->scan.has_link)
+                err = damaged(r, file, 0);
             r->out->last_version = file->scan.last_version;
             r->out->chain = file->scan.chain;
             previous = file;
@@ -336,15 +352,36 @@ static cairn_err_t read_all(recovery_t *r)
     return CAIRN_OK;
 }
 
+/** first version of the newest file there is, whether there are records in it or not */
+static uint64_t newest_first(const recovery_t *r)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < r->count; ++i) {
+        const file_t *file = &r->files[i];
+        uint64_t first = !file->is_spare       ? file->first_version
+                         : file->scan.has_link ? file->segment->first_version
+                                               : 0;
+        if (first > newest)
+            newest = first;
+    }
+    return newest;
+}
+
 static cairn_err_t check_against_store(recovery_t *r)
 {
     const cairn_dir_t *dir = r->dir;
+    if (dir->newest_first > newest_first(r))
+        return fail(r, CAIRN_ERR_CORRUPT,
+                    "the log ends at version %" PRIu64 ", but it went on in %016" PRIx64
+                    "-0000.seg (STORE says so), which is lost" WHAT_TO_DO,
+                    r->out->last_version, dir->newest_first);
     if (dir->durable_version <= r->out->last_version)
         return CAIRN_OK;
     return fail(r, CAIRN_ERR_CORRUPT,
                 "the log ends at version %" PRIu64 ", but %" PRIu64 " was on disk (STORE says so): "
-                "the newest segment, %016" PRIx64 "-0000.seg or a later one, is lost or cut"
-                WHAT_TO_DO, r->out->last_version, dir->durable_version, dir->newest_first);
+                "the newest segment, %016" PRIx64
+                "-0000.seg or a later one, is lost or cut" WHAT_TO_DO,
+                r->out->last_version, dir->durable_version, dir->newest_first);
 }
 
 /* ---------------------------------------------------------------- setting things right */
@@ -352,17 +389,15 @@ static cairn_err_t check_against_store(recovery_t *r)
 static void drop_file(recovery_t *r, file_t *file)
 {
     /* it is the last one opened, so the last one in the list */
-    assert(r->segments->count != 0 &&
-           r->segments->list[r->segments->count - 1] == file->segment);
+    assert(r->segments->count != 0 && r->segments->list[r->segments->count - 1] == file->segment);
     --r->segments->count;
     cairn_segment_close(file->segment);
     file->segment = NULL;
     cairn_os->unlink(r->dir->fd, file->name);
 }
 
-static cairn_err_t set_right(recovery_t *r, file_t *file)
+static cairn_err_t set_right(recovery_t *r, file_t *file, bool is_last)
 {
-    bool is_last = file->segment == cairn_segments_newest(r->segments);
     if (file->is_spare && cairn_segment_rename_spare(file->segment, r->dir) != CAIRN_OK)
         return fail(r, CAIRN_ERR_IO, "%s: cannot be renamed", file->name);
     if (file->is_sealed)
@@ -373,28 +408,50 @@ static cairn_err_t set_right(recovery_t *r, file_t *file)
         r->out->active = file->segment;
         return CAIRN_OK;
     }
-    if (file->end == CAIRN_SCAN_TORN)
+    /* on any other it was the footer that was cut short */
+    if (is_last && file->end == CAIRN_SCAN_TORN)
         cairn_health_log(r->health,
-                         "%s: torn at byte %" PRIu64 ", after version %" PRIu64 ": a write that had "
+                         "%s: torn at byte %" PRIu64 ", after version %" PRIu64
+                         ": a write that had "
                          "not been acknowledged was cut short; the log goes on in a new segment",
                          file->name, file->scan.at, file->scan.last_version);
     cairn_err_t err = cairn_segment_seal(file->segment, CAIRN_SEAL_RECOVERY);
     return err == CAIRN_OK ? CAIRN_OK : fail(r, err, "%s: cannot be sealed", file->name);
 }
 
+/** STORE only helps to find files that somebody removed: a full disk need not keep us from serving
+ */
+static cairn_err_t note(recovery_t *r, const file_t *newest)
+{
+    cairn_err_t err = cairn_dir_note(r->dir, newest != NULL ? newest->segment->first_version : 0,
+                                     r->out->last_version);
+    if (err == CAIRN_ERR_DISK_FULL)
+        cairn_health_log(r->health, "STORE could not be replaced: %s", cairn_strerror(err));
+    else if (err != CAIRN_OK)
+        return fail(r, err, "STORE cannot be replaced: %s", cairn_strerror(err));
+    return err;
+}
+
 static cairn_err_t set_all_right(recovery_t *r)
 {
-    if (r->count == 0)
-        return CAIRN_OK;
-    file_t *newest = &r->files[r->count - 1];
-    if (newest->segment != NULL && is_unused(r, newest))
-        drop_file(r, newest);
-    for (size_t i = 0; i < r->count; ++i)
-        if (r->files[i].segment != NULL) {
-            cairn_err_t err = set_right(r, &r->files[i]);
-            if (err != CAIRN_OK)
-                return err;
-        }
+    uint64_t known_newest = r->dir->newest_first;
+    file_t *unused =
+        r->count != 0 && is_unused(r, &r->files[r->count - 1]) ? &r->files[r->count - 1] : NULL;
+    size_t kept = r->count - (unused != NULL);
+    for (size_t i = 0; i < kept; ++i) {
+        cairn_err_t err = set_right(r, &r->files[i], i + 1 == kept);
+        if (err != CAIRN_OK)
+            return err;
+    }
+    cairn_err_t err = note(r, kept != 0 ? &r->files[kept - 1] : NULL);
+    if (err != CAIRN_OK && err != CAIRN_ERR_DISK_FULL)
+        return err;
+    /* a file that STORE knows as the newest is removed only when STORE has forgotten it: after a
+     * crash in between it would be missed */
+    if (unused != NULL && err != CAIRN_OK && unused->first_version == known_newest)
+        return fail(r, err, "STORE cannot be replaced: %s", cairn_strerror(err));
+    if (unused != NULL)
+        drop_file(r, unused);
     return CAIRN_OK;
 }
 

@@ -19,11 +19,11 @@ typedef struct st_cairn_recovered_t {
  * Replays all segments of the directory into `index` and `segments`.
  *
  * Nothing on disk is changed before all of it has been read and found to fit together; then a torn
- * tail is cut, segments that a crash left unsealed are sealed, and a spare that had come into use is
- * given its name.
+ * tail is cut, segments that a crash left unsealed are sealed, a spare that had come into use is
+ * given its name, and STORE is replaced.
  *
- * On an error `segments` holds what was opened, for the caller to dispose, and `recovered->space` is
- * the caller's if it is not NULL. Errors: CORRUPT, IO, NOMEM, DISK_FULL.
+ * On an error `segments` holds what was opened, for the caller to dispose, and `recovered->space`
+ * is the caller's if it is not NULL. Errors: CORRUPT, IO, NOMEM, DISK_FULL.
  */
 cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments_t *segments,
                           cairn_health_t *health, const cairn_store_options_t *options,

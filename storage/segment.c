@@ -127,7 +127,7 @@ static cairn_segment_t *new_segment(int fd, uint64_t bytes)
     cairn_segment_t *segment = cairn_os->calloc(1, sizeof(*segment));
     if (segment != NULL) {
         segment->fd = fd;
-        segment->bytes = bytes;
+        segment->bytes = segment->bytes_made = bytes;
         atomic_init(&segment->end, CAIRN_SEGMENT_HEADER_BYTES);
         atomic_init(&segment->written, CAIRN_SEGMENT_HEADER_BYTES);
     }
@@ -331,6 +331,7 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
     }
     segment->salt = header->salt;
     segment->generation = header->generation;
+    segment->bytes_made = header->segment_bytes;
     *opened = segment;
     return CAIRN_OK;
 Fail:
@@ -385,7 +386,8 @@ uint64_t cairn_segment_capacity(const cairn_segment_t *segment)
 {
     return segment->bytes < CAIRN_SEGMENT_FOOTER_BYTES
                ? 0
-               : (segment->bytes - CAIRN_SEGMENT_FOOTER_BYTES) & ~(uint64_t)(CAIRN_RECORD_ALIGN - 1);
+               : (segment->bytes - CAIRN_SEGMENT_FOOTER_BYTES) &
+                     ~(uint64_t)(CAIRN_RECORD_ALIGN - 1);
 }
 
 static void count_put(cairn_segment_counts_t *counts, uint64_t expiry_ms)
@@ -412,7 +414,5 @@ void cairn_segment_count(cairn_segment_t *segment, const cairn_record_t *record)
         count_put(counts, cairn_record_expiry_ms(record));
     else if (type == CAIRN_RECORD_DELETE)
         ++counts->deletes;
-    if (type == CAIRN_RECORD_LINK)
-        assert(segment->first_version == record->version + 1);
     counts->last_version = record->version;
 }

@@ -1,9 +1,9 @@
 /*
  * storage/segment.h - one file of the log, mapped read-only, and the address space they share.
  *
- * Every segment has a slot in one large reserved range of addresses, so a location becomes a pointer
- * by one addition and a segment by one shift. A slot is as large as the largest segment, rounded up
- * to a power of two.
+ * Every segment has a slot in one large reserved range of addresses, so a location becomes a
+ * pointer by one addition and a segment by one shift. A slot is as large as the largest segment,
+ * rounded up to a power of two.
  *
  * The life of a segment: created ahead as the spare (headed, reserved on disk, synced), active (the
  * writer appends and publishes its end), sealed (a footer, cut to size, never changed again).
@@ -89,7 +89,8 @@ typedef struct st_cairn_segment_t {
     uint32_t generation;
     uint32_t slot;
     uint64_t salt;
-    uint64_t bytes; /* of the file as mapped */
+    uint64_t bytes;      /* of the file as mapped */
+    uint64_t bytes_made; /* that it was made with; fewer are there once it is sealed */
     uint8_t *map;
     int fd;
     cairn_space_t *space;
@@ -98,7 +99,7 @@ typedef struct st_cairn_segment_t {
     /* where the published records end. Release by the writer after the records behind it may be
      * read; acquire by anyone who walks the segment */
     _Atomic uint64_t end;
-    _Atomic uint64_t written; /* what the file really has: end, and what is being synced */
+    _Atomic uint64_t written;    /* what the file really has: end, and what is being synced */
     _Atomic uint64_t dead_bytes; /* of records that the index no longer points to; relaxed */
     _Atomic bool sealed;         /* release by maintenance, acquire by stats */
     /* readers that still send from the map; relaxed increments under the protection of QSBR,

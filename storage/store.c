@@ -75,13 +75,6 @@ static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
     store->space = recovered.space;
     if (err != CAIRN_OK)
         return err;
-    cairn_segment_t *newest = cairn_segments_newest(&store->segments);
-    err = cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0,
-                         recovered.last_version);
-    if (err != CAIRN_OK) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "STORE cannot be replaced: %s", cairn_strerror(err));
-        return err;
-    }
     err = cairn_log_init(&log);
     if (err == CAIRN_OK) {
         cairn_log_resume(&log, recovered.active, recovered.last_version, &recovered.chain);

@@ -19,7 +19,8 @@
 #include "storage/probe.h"
 #include "storage/residency.h"
 
-/** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail */
+/** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail
+ */
 #define IDLE_MARK_NS (20 * 1000000ull)
 /** with the disk full, puts leave this much of the active segment to deletes */
 #define DELETE_RESERVE_BYTES 65536
@@ -104,6 +105,18 @@ static void settle_all(cairn_writer_t *w, size_t from, size_t to, cairn_err_t er
     answer(w);
 }
 
+/**
+ * Answers what of a commit has no answer yet: it failed. Also those that left no record, "no such
+ * key": they were decided by what the failed ones before them would have done.
+ */
+static void settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t err)
+{
+    for (size_t i = from; i < to; ++i)
+        if (w->batch[i] != NULL)
+            w->batch[i]->err = err;
+    settle_all(w, from, to, err);
+}
+
 /* ---------------------------------------------------------------- deciding */
 
 static bool key_exists(cairn_writer_t *w, const cairn_key_t *key)
@@ -171,7 +184,8 @@ static bool is_logged(const cairn_write_t *write, cairn_durability_t durability)
     return write != NULL && write->_logged && write->durability == durability;
 }
 
-/** indexes and answers the async writes, which do not wait for the sync; returns whether others do */
+/** indexes and answers the async writes, which do not wait for the sync; returns whether others do
+ */
 static bool finish_async(cairn_writer_t *w, size_t from, size_t to)
 {
     bool has_sync = false, has_async = false;
@@ -246,11 +260,11 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
 {
     cairn_err_t err = write_log(w, now_ms);
     if (err != CAIRN_OK) {
-        settle_all(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
+        settle_failed(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
         return;
     }
     if (finish_async(w, from, to) && sync_log(w) != CAIRN_OK) {
-        settle_all(w, from, to, CAIRN_ERR_UNKNOWN);
+        settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
         return;
     }
     cairn_log_publish(&w->log);
@@ -263,14 +277,18 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
 /** goes on in the spare; what was written before is made durable first */
 static cairn_err_t roll(cairn_writer_t *w)
 {
-    cairn_segment_t *full = w->log.active;
+    cairn_segment_t *full = w->log.active, *spare;
+    /* an empty segment refuses only for the sake of the deletes; the one after it would have its
+     * name */
+    if (full != NULL && full->counts.last_version + 1 == full->first_version)
+        return CAIRN_ERR_DISK_FULL;
     if (w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK)
         return CAIRN_ERR_FAILED;
     rcu_thread_offline();
-    cairn_segment_t *spare = cairn_maintenance_take_spare(w->maintenance);
+    cairn_err_t err = cairn_maintenance_take_spare(w->maintenance, &spare);
     rcu_thread_online();
-    if (spare == NULL)
-        return atomic_load(&w->health->disk_full) ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_FAILED;
+    if (err != CAIRN_OK)
+        return err;
     cairn_log_roll(&w->log, spare, cairn_segments_newest(w->segments));
     cairn_maintenance_rolled(w->maintenance, spare, full, w->log.durable_version);
     return CAIRN_OK;
@@ -320,8 +338,7 @@ static void take_batch(cairn_writer_t *w)
         struct cds_wfcq_node *node = __cds_wfcq_dequeue_blocking(&w->queue_head, &w->queue_tail);
         if (node == NULL)
             break;
-        cairn_write_t *write =
-            (cairn_write_t *)((char *)node - offsetof(cairn_write_t, _node));
+        cairn_write_t *write = (cairn_write_t *)((char *)node - offsetof(cairn_write_t, _node));
         /* acquire: pairs with the release in submit; the queue orders the same, but a race detector
          * cannot see into it */
         bool submitted = atomic_load_explicit(&write->_submitted, memory_order_acquire);
@@ -463,9 +480,11 @@ cairn_err_t cairn_writer_submit(cairn_writer_t *w, cairn_write_t *write)
         w->options.segment_bytes)
         return CAIRN_ERR_TOO_LARGE;
     uint64_t ops = atomic_fetch_add_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
-    uint64_t bytes = atomic_fetch_add_explicit(&w->counters.queued_bytes, write->_span,
-                                               memory_order_relaxed);
-    if (ops >= w->options.queue_ops_max || bytes + write->_span > w->options.queue_bytes_max) {
+    uint64_t bytes =
+        atomic_fetch_add_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
+    /* alone it may be larger than the queue: else it could never pass */
+    if (ops >= w->options.queue_ops_max ||
+        (bytes != 0 && bytes + write->_span > w->options.queue_bytes_max)) {
         atomic_fetch_sub_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
         return CAIRN_ERR_QUEUE_FULL;
