@@ -20,6 +20,7 @@ static const suite_t suites[] = {
     {"config", suite_config},
     {"cli", suite_cli},
     {"index", suite_index},
+    {"store", suite_store},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
 };
