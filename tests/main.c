@@ -21,6 +21,7 @@ static const suite_t suites[] = {
     {"cli", suite_cli},
     {"index", suite_index},
     {"store", suite_store},
+    {"faults", suite_faults},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
 };

@@ -7,6 +7,7 @@
 void suite_http_client(void);
 void suite_index(void);
 void suite_store(void);
+void suite_faults(void);
 void suite_units(void);
 void suite_config(void);
 void suite_cli(void);
