@@ -513,14 +513,15 @@ static cairn_generation_t *passed_memory(cairn_index_t *index, size_t *end)
                                                                                       : NULL;
 }
 
-void cairn_index_reclaim(cairn_index_t *index)
+bool cairn_index_reclaim(cairn_index_t *index)
 {
     if (pthread_mutex_trylock(&index->reclaim) != 0)
-        return;
+        return false;
     /* bounded: a sweep that is as fast as this must not keep what it has left from being given back
      */
-    for (size_t made = 0; made < PREPARE_BYTES && prepare_chunk(index); made += HUGE_CHUNK_BYTES)
-        ;
+    size_t made = 0;
+    while (made < PREPARE_BYTES && prepare_chunk(index))
+        made += HUGE_CHUNK_BYTES;
 
     pthread_mutex_lock(&index->retire);
     cairn_retired_t *retired = index->retired;
@@ -529,6 +530,7 @@ void cairn_index_reclaim(cairn_index_t *index)
 
     size_t end = 0;
     cairn_generation_t *passed = passed_memory(index, &end);
+    bool was_needed = made != 0 || retired != NULL || passed != NULL;
     if (retired != NULL || passed != NULL) {
         synchronize_rcu();
         CAIRN_GRACE_PERIOD_PASSED(index);
@@ -539,4 +541,5 @@ void cairn_index_reclaim(cairn_index_t *index)
     }
     CAIRN_READER_LEAVES(index);
     pthread_mutex_unlock(&index->reclaim);
+    return was_needed;
 }

@@ -152,8 +152,10 @@ cairn_index_result_t cairn_index_remove(cairn_index_t *index, uint64_t hash,
  * waiting until every registered reader has passed a quiescent state. Returns at once when there is
  * nothing to do or another thread is in here. May wait long: call it from a thread that may, never
  * from an event loop or the writer, and not with a lock held that a reader may want.
+ *
+ * Returns whether there was anything to do: while the index grows there always is.
  */
-void cairn_index_reclaim(cairn_index_t *index);
+bool cairn_index_reclaim(cairn_index_t *index);
 
 /**
  * Writes the tables as they are, with checksums, through `write`. First ends the growth under way,

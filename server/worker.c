@@ -12,7 +12,7 @@
 
 /** the loop wakes at least this often to announce a quiescent state: memory that was replaced
     elsewhere is held until every worker has */
-#define LOOP_WAIT_MS 500
+#define LOOP_WAIT_MS 100
 /** with no descriptor left, a listener would be ready for ever: it rests for so long */
 #define ACCEPT_RETRY_MS 100
 /** how long a connection that was ended early is listened to (see cairn_conn_linger) */

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <urcu-qsbr.h>
+
 #include "storage/apply.h"
 #include "storage/os.h"
 #include "storage/scan.h"
@@ -178,6 +180,7 @@ static cairn_err_t replay(recovery_t *r, file_t *file)
         cairn_err_t err = apply_unit(r, file, &unit);
         if (err != CAIRN_OK)
             return err;
+        rcu_quiescent_state(); /* lets go of what the index outgrows */
     }
     atomic_store_explicit(&segment->written, file->scan.at, memory_order_relaxed);
     atomic_store_explicit(&segment->end, file->scan.at, memory_order_release);

@@ -11,6 +11,7 @@
 #include "storage/iopool.h"
 #include "storage/os.h"
 #include "storage/probe.h"
+#include "storage/reclaimer.h"
 #include "storage/recovery.h"
 #include "storage/residency.h"
 #include "storage/writer.h"
@@ -25,6 +26,7 @@ struct st_cairn_store_t {
     cairn_iopool_t *iopool;
     cairn_maintenance_t *maintenance;
     cairn_writer_t *writer;
+    cairn_reclaimer_t *reclaimer;
     _Atomic uint64_t loads;
 };
 
@@ -102,12 +104,14 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
     if (err == CAIRN_OK) {
         store->index = cairn_index_create();
-        if (store->index != NULL) {
+        if (store->index != NULL)
+            store->reclaimer = cairn_reclaimer_start(store->index);
+        if (store->reclaimer != NULL) {
             rcu_register_thread(); /* replaying reads the index */
             err = recover_and_start(store, errmsg);
             rcu_unregister_thread();
         } else {
-            snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no memory for the index");
+            snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no memory or thread for the index");
             err = CAIRN_ERR_NOMEM;
         }
     }
@@ -123,6 +127,8 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
 {
     uint64_t durable_version = 0;
     cairn_err_t err = CAIRN_OK;
+    if (store->reclaimer != NULL)
+        cairn_reclaimer_stop(store->reclaimer);
     if (store->writer != NULL)
         cairn_writer_stop(store->writer, &durable_version);
     if (store->maintenance != NULL)
