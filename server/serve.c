@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "server/listen.h"
 #include "server/route.h"
@@ -166,9 +165,8 @@ static void block_signals(sigset_t *stop_signals)
 static void announce(const char *bound)
 {
     printf("listening on %s\n", bound);
-    if (isatty(STDOUT_FILENO))
-        printf("try: curl 'http://%s/set?key=foo&value=bar' && curl 'http://%s/get?key=foo'\n",
-               bound, bound);
+    printf("try: curl 'http://%s/set?key=foo&value=bar'; curl 'http://%s/get?key=foo'\n", bound,
+           bound);
     fflush(stdout);
 }
 

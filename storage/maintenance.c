@@ -15,6 +15,9 @@
 #define RETRY_MS 200
 /** commits beyond this are bound by bandwidth, not by the journal: zeroing ahead would halve it */
 #define ZERO_FILL_COMMIT_BYTES_MAX 65536
+/** while zeroes are laid down, rest for so many times the time that a piece took */
+#define FILL_REST 3
+#define FILL_REST_NS_MAX 50000000ull
 
 typedef struct st_rolled_t {
     cairn_segment_t *active;
@@ -30,26 +33,54 @@ struct st_cairn_maintenance_t {
     uint64_t segment_bytes;
     pthread_t thread;
     _Atomic uint64_t commit_bytes; /* moving average; relaxed: a hint */
+    uint64_t piece_began_ns;       /* the thread's own */
 
     pthread_mutex_t mutex;
     pthread_cond_t cond;    /* any of the below has changed */
     cairn_segment_t *spare; /* guarded by mutex, as is all below */
     cairn_err_t spare_err;  /* what the last try to make one came to */
     bool has_rolled;        /* `rolled` is to be worked on */
+    bool spare_is_wanted;   /* the writer waits for it */
     bool stopping;
     rolled_t rolled;
 };
+
+/** waits until anything changes, or for so long */
+static void wait_locked(cairn_maintenance_t *m, uint64_t ns)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)ns;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&m->cond, &m->mutex, &until);
+}
+
+/** rests between two pieces of a fill; no more of them as soon as the writer waits for the spare */
+static bool fill_on(void *ctx)
+{
+    cairn_maintenance_t *m = ctx;
+    uint64_t now = cairn_os->monotonic_ns();
+    uint64_t rest_ns = FILL_REST * (now - m->piece_began_ns);
+    pthread_mutex_lock(&m->mutex);
+    if (!m->spare_is_wanted && !m->stopping)
+        wait_locked(m, rest_ns < FILL_REST_NS_MAX ? rest_ns : FILL_REST_NS_MAX);
+    bool go_on = !m->spare_is_wanted && !m->stopping;
+    pthread_mutex_unlock(&m->mutex);
+    m->piece_began_ns = cairn_os->monotonic_ns();
+    return go_on;
+}
 
 static cairn_err_t make_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
 {
     cairn_err_t err = cairn_segments_reserve(m->segments);
     if (err != CAIRN_OK)
         return err;
+    bool fill = atomic_load_explicit(&m->commit_bytes, memory_order_relaxed) <=
+                ZERO_FILL_COMMIT_BYTES_MAX;
     cairn_segment_create_t how = {
-        .segment_bytes = m->segment_bytes,
-        .zero_fill = atomic_load_explicit(&m->commit_bytes, memory_order_relaxed) <=
-                     ZERO_FILL_COMMIT_BYTES_MAX,
-    };
+        .segment_bytes = m->segment_bytes, .fill_on = fill ? fill_on : NULL, .ctx = m};
+    m->piece_began_ns = cairn_os->monotonic_ns();
     return cairn_segment_create(spare, m->space, m->dir, &how);
 }
 
@@ -101,16 +132,6 @@ static void finish_roll(cairn_maintenance_t *m, const rolled_t *rolled, bool sto
     seal_and_note(m, rolled);
 }
 
-static void wait_for_retry(cairn_maintenance_t *m)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += RETRY_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_cond_timedwait(&m->cond, &m->mutex, &until);
-}
-
 static void *maintenance_main(void *arg)
 {
     cairn_maintenance_t *m = arg;
@@ -128,7 +149,7 @@ static void *maintenance_main(void *arg)
         } else if (m->stopping) {
             break;
         } else if (m->spare_err != CAIRN_OK && !cairn_health_has_failed(m->health)) {
-            wait_for_retry(m);
+            wait_locked(m, RETRY_MS * 1000000ull);
             if (m->has_rolled || m->stopping)
                 continue;
             pthread_mutex_unlock(&m->mutex);
@@ -185,6 +206,8 @@ void cairn_maintenance_stop(cairn_maintenance_t *m)
 cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
 {
     pthread_mutex_lock(&m->mutex);
+    m->spare_is_wanted = true;
+    pthread_cond_broadcast(&m->cond);
     while (m->spare == NULL && m->spare_err == CAIRN_OK && !cairn_health_has_failed(m->health))
         pthread_cond_wait(&m->cond, &m->mutex);
     /* the roll before may still be sealing; its name has been given before this spare was made */
@@ -197,6 +220,7 @@ cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, cairn_segment_t
                   : CAIRN_ERR_FAILED;
     *spare = m->spare;
     m->spare = NULL;
+    m->spare_is_wanted = false;
     pthread_mutex_unlock(&m->mutex);
     return err;
 }

@@ -169,16 +169,20 @@ static cairn_err_t write_all(int fd, const void *base, size_t count, uint64_t of
     return CAIRN_OK;
 }
 
-static cairn_err_t zero_fill(int fd, uint64_t bytes)
+static cairn_err_t zero_fill(int fd, uint64_t bytes, const cairn_segment_create_t *how)
 {
     static const uint8_t zeroes[ZERO_PIECE_BYTES];
     cairn_err_t err = CAIRN_OK;
-    for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK; offset += sizeof(zeroes)) {
+    bool fill_on = true;
+    for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK && fill_on;
+         offset += sizeof(zeroes)) {
         uint64_t count = bytes - offset < sizeof(zeroes) ? bytes - offset : sizeof(zeroes);
         err = write_all(fd, zeroes, count, offset);
         /* what is dirty all at once would be waited for by the next commit's sync */
         if (err == CAIRN_OK)
             err = err_of(cairn_os->sync(fd));
+        if (err == CAIRN_OK)
+            fill_on = how->fill_on(how->ctx);
     }
     return err;
 }
@@ -201,13 +205,14 @@ static cairn_err_t write_header(cairn_segment_t *segment, const cairn_dir_t *dir
 }
 
 /** reserves the file's bytes on disk, or in memory just says how long it is */
-static cairn_err_t give_size(const cairn_segment_t *segment, const cairn_dir_t *dir, bool fill)
+static cairn_err_t give_size(const cairn_segment_t *segment, const cairn_dir_t *dir,
+                             const cairn_segment_create_t *how)
 {
     if (cairn_dir_is_memory(dir))
         return err_of(cairn_os->truncate(segment->fd, segment->bytes));
     cairn_err_t err = err_of(cairn_os->preallocate(segment->fd, segment->bytes));
-    if (err == CAIRN_OK && fill && cairn_os->overwrites_in_place(segment->fd))
-        err = zero_fill(segment->fd, segment->bytes);
+    if (err == CAIRN_OK && how->fill_on != NULL && cairn_os->overwrites_in_place(segment->fd))
+        err = zero_fill(segment->fd, segment->bytes, how);
     return err;
 }
 
@@ -227,7 +232,7 @@ cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space
     cairn_err_t err = CAIRN_ERR_NOMEM;
     cairn_segment_t *segment = new_segment(fd, how->segment_bytes);
     if (segment != NULL)
-        err = give_size(segment, dir, how->zero_fill);
+        err = give_size(segment, dir, how);
     if (err == CAIRN_OK)
         err = write_header(segment, dir);
     if (err == CAIRN_OK && on_disk)
