@@ -114,8 +114,9 @@ void cairn_kv_get(h2o_req_t *req, const cairn_key_t *key)
 
 static void submit(h2o_req_t *req, cairn_write_t *write)
 {
-    cairn_err_t err = cairn_store_submit(store_of(req), write);
+    cairn_err_t err = cairn_store_enqueue(store_of(req), write);
     if (err == CAIRN_OK) {
+        cairn_worker_of(req)->has_enqueued = true;
         cairn_conn_park(cairn_conn_of(req));
         return;
     }

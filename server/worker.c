@@ -170,6 +170,16 @@ static void set_up(cairn_worker_t *worker)
     h2o_socket_read_start(worker->listener, on_accept);
 }
 
+/** once a turn, however many writes it brought: a wake costs as much as a small write */
+static void wake_writer(cairn_worker_t *worker)
+{
+    if (worker->has_enqueued) {
+        worker->has_enqueued = false;
+        cairn_store_wake(
+            atomic_load_explicit(&worker->server->store, memory_order_acquire));
+    }
+}
+
 static void wait_for(sem_t *sem)
 {
     while (sem_wait(sem) != 0)
@@ -185,6 +195,7 @@ static void *worker_main(void *arg)
     cairn_thread_register();
     while (!worker->is_stopping || worker->conn_count != 0) {
         h2o_evloop_run(worker->ctx.loop, LOOP_WAIT_MS);
+        wake_writer(worker);
         cairn_thread_quiescent();
     }
     cairn_thread_unregister();

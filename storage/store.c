@@ -321,9 +321,22 @@ void cairn_write_destroy(cairn_write_t *write)
     cairn_os->free(write);
 }
 
+cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write)
+{
+    return cairn_writer_enqueue(store->writer, write);
+}
+
+void cairn_store_wake(cairn_store_t *store)
+{
+    cairn_writer_wake(store->writer);
+}
+
 cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write)
 {
-    return cairn_writer_submit(store->writer, write);
+    cairn_err_t err = cairn_store_enqueue(store, write);
+    if (err == CAIRN_OK)
+        cairn_store_wake(store);
+    return err;
 }
 
 /* ---------------------------------------------------------------- looking */

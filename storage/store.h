@@ -181,6 +181,13 @@ void cairn_write_destroy(cairn_write_t *write);
  */
 cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write);
 
+/**
+ * The two halves of submit, for a thread that has many writes at hand: enqueue each, then wake once.
+ * The writer may take them earlier; without the wake it may take them never.
+ */
+cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write);
+void cairn_store_wake(cairn_store_t *store);
+
 /* ---------------------------------------------------------------- looking */
 
 /** buckets are powers of two of microseconds: bucket i counts what took less than 2^i us */

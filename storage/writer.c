@@ -339,7 +339,7 @@ static void take_batch(cairn_writer_t *w)
         if (node == NULL)
             break;
         cairn_write_t *write = (cairn_write_t *)((char *)node - offsetof(cairn_write_t, _node));
-        /* acquire: pairs with the release in submit; the queue orders the same, but a race detector
+        /* acquire: pairs with the release in enqueue; the queue orders the same, but a race detector
          * cannot see into it */
         bool submitted = atomic_load_explicit(&write->_submitted, memory_order_acquire);
         assert(submitted);
@@ -471,7 +471,7 @@ void cairn_writer_stop(cairn_writer_t *w, uint64_t *durable_version)
     cairn_os->free(w);
 }
 
-cairn_err_t cairn_writer_submit(cairn_writer_t *w, cairn_write_t *write)
+cairn_err_t cairn_writer_enqueue(cairn_writer_t *w, cairn_write_t *write)
 {
     if (cairn_health_has_failed(w->health))
         return CAIRN_ERR_FAILED;
@@ -495,8 +495,12 @@ cairn_err_t cairn_writer_submit(cairn_writer_t *w, cairn_write_t *write)
     /* release: pairs with the acquire in take_batch() */
     atomic_store_explicit(&write->_submitted, true, memory_order_release);
     cds_wfcq_enqueue(&w->queue_head, &w->queue_tail, &write->_node);
-    cairn_bell_ring(&w->bell);
     return CAIRN_OK;
+}
+
+void cairn_writer_wake(cairn_writer_t *w)
+{
+    cairn_bell_ring(&w->bell);
 }
 
 const cairn_writer_counters_t *cairn_writer_counters(const cairn_writer_t *w)
