@@ -546,13 +546,71 @@ static void bench_waits(uint64_t keys)
     printf("\n");
 }
 
-int main(void)
+/* ---- dumps */
+
+static bool on_write(void *ctx, const void *bytes, size_t count)
 {
+    int fd = *(int *)ctx;
+
+    rcu_quiescent_state();
+    return write(fd, bytes, count) == (ssize_t)count;
+}
+
+/* loads the dump into memory of its own and drops the index again; milliseconds of the load alone
+ */
+static double load_ms(int fd, size_t count, bool verify)
+{
+    void *mapping = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    cairn_index_t *index = NULL;
+    double begin = now_ns(CLOCK_MONOTONIC);
+
+    if (mapping == MAP_FAILED ||
+        cairn_index_load(mapping, count, verify, &index) != CAIRN_INDEX_DUMP_OK)
+        exit(EXIT_FAILURE);
+    double ms = (now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+    cairn_index_destroy(index);
+    return ms;
+}
+
+static void bench_dump(uint64_t keys)
+{
+    cairn_index_t *index = cairn_index_create();
+    double dump[ROUNDS], load[ROUNDS], bare[ROUNDS];
+
+    run(index, INSERT, 0, 1, keys + 1, 1);
+    for (unsigned i = 0; i < ROUNDS; ++i) {
+        int fd = memfd_create("dump", 0);
+        double begin = now_ns(CLOCK_MONOTONIC);
+        if (cairn_index_dump(index, on_write, &fd) != CAIRN_INDEX_DUMP_OK)
+            exit(EXIT_FAILURE);
+        dump[i] = (now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+        size_t count = (size_t)lseek(fd, 0, SEEK_END);
+        load[i] = load_ms(fd, count, true);
+        bare[i] = load_ms(fd, count, false);
+        close(fd);
+    }
+    cairn_index_destroy(index);
+    printf("## Dump and load, %llu million keys, a file in memory\n\n| | ms |\n|---|---:|\n",
+           (unsigned long long)(keys / MILLION));
+    printf("| dump | %.0f |\n| load, verified | %.0f |\n| load, not verified | %.2f |\n\n",
+           median(dump, ROUNDS), median(load, ROUNDS), median(bare, ROUNDS));
+}
+
+/* bench-index [memory | speed | dump | waits] */
+int main(int argc, char **argv)
+{
+    const char *only = argc > 1 ? argv[1] : NULL;
+
     quick = getenv("QUICK") != NULL;
     rcu_register_thread();
-    bench_memory();
-    bench_speed(quick ? 2 * MILLION : 10 * MILLION);
-    bench_waits(quick ? 2 * MILLION : 50 * MILLION);
+    if (only == NULL || strcmp(only, "memory") == 0)
+        bench_memory();
+    if (only == NULL || strcmp(only, "speed") == 0)
+        bench_speed(quick ? 2 * MILLION : 10 * MILLION);
+    if (only == NULL || strcmp(only, "dump") == 0)
+        bench_dump(quick ? 2 * MILLION : 10 * MILLION);
+    if (only == NULL || strcmp(only, "waits") == 0)
+        bench_waits(quick ? 2 * MILLION : 50 * MILLION);
     rcu_unregister_thread();
     return EXIT_SUCCESS;
 }

@@ -14,8 +14,6 @@
  */
 #include "index/index_internal.h"
 
-#include <assert.h>
-
 /* the entry of the bucket that has walked least: it has the least right to its slot */
 static cairn_slot_t *richest(cairn_bucket_t *bucket, unsigned *walked)
 {

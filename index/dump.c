@@ -21,7 +21,6 @@
  */
 #include "index/index_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 

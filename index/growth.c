@@ -22,7 +22,6 @@
 #include "index/index_internal.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <urcu-qsbr.h>

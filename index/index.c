@@ -17,6 +17,7 @@
  */
 #include "index/index_internal.h"
 
+#include <assert.h>
 #include <sched.h>
 
 /* so many finds pass for one that is counted */
@@ -245,8 +246,9 @@ cairn_index_result_t cairn_index_put(cairn_index_t *index, uint64_t hash,
                                      cairn_index_match_cb is_match, void *ctx, cairn_loc_t loc,
                                      cairn_loc_t *old)
 {
-    change_t change = change_begin(index, hash, is_match, ctx);
+    assert(loc != 0 && loc <= CAIRN_LOC_MAX);
 
+    change_t change = change_begin(index, hash, is_match, ctx);
     *old = change_found(&change) ? change.loc : 0;
     if (change_found(&change)) {
         change_store(&change, loc);
@@ -267,6 +269,8 @@ static bool is_at(void *ctx, cairn_loc_t loc)
 cairn_index_result_t cairn_index_replace_if_at(cairn_index_t *index, uint64_t hash,
                                                cairn_loc_t from, cairn_loc_t to)
 {
+    assert(to != 0 && to <= CAIRN_LOC_MAX);
+
     change_t change = change_begin(index, hash, is_at, &from);
     bool found = change_found(&change);
 
