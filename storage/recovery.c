@@ -259,36 +259,44 @@ static cairn_err_t read_file(recovery_t *r, file_t *file)
 
 /* ---------------------------------------------------------------- the spare */
 
-/** whether all of a file behind its header is zero, as far as it can be read */
-static bool is_blank(const recovery_t *r, const char *name)
+/** `*blank`: whether all of a file behind its header is zero; a negative errno where it cannot be
+ * read */
+static int look_if_blank(const recovery_t *r, const char *name, bool *blank)
 {
     uint64_t words[1024];
     int fd = cairn_os->open(r->dir->fd, name, O_RDONLY);
     if (fd < 0)
-        return false;
-    bool blank = true;
+        return fd;
     int64_t n = 1;
-    for (uint64_t at = CAIRN_SEGMENT_HEADER_BYTES; blank && n > 0; at += (uint64_t)n) {
+    *blank = true;
+    for (uint64_t at = CAIRN_SEGMENT_HEADER_BYTES; *blank && n > 0; at += (uint64_t)n) {
         memset(words, 0, sizeof(words));
         n = cairn_os->pread(fd, words, sizeof(words), at);
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); ++i)
-            blank &= words[i] == 0;
+            *blank &= words[i] == 0;
     }
     cairn_os->close(fd);
-    return blank && n == 0;
+    return n < 0 ? (int)n : 0;
 }
 
 /**
  * Leaves the spare in the list only if the log has gone on in it. A blank one is made anew, header
  * and all: it may have been cut short while it was being made.
  */
-static void consider_spare(recovery_t *r)
+static cairn_err_t consider_spare(recovery_t *r)
 {
     file_t *last = r->count != 0 ? &r->files[r->count - 1] : NULL;
-    if (last != NULL && last->is_spare && is_blank(r, last->name)) {
+    if (last == NULL || !last->is_spare)
+        return CAIRN_OK;
+    bool blank;
+    int err = look_if_blank(r, last->name, &blank);
+    if (err < 0)
+        return fail(r, CAIRN_ERR_IO, "%s: cannot be read: %s", last->name, strerror(-err));
+    if (blank) {
         cairn_os->unlink(r->dir->fd, last->name);
         --r->count;
     }
+    return CAIRN_OK;
 }
 
 /* ---------------------------------------------------------------- how the files fit together */
@@ -472,7 +480,7 @@ cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments
                     .errmsg = errmsg};
     cairn_err_t err = list_files(&r);
     if (err == CAIRN_OK)
-        consider_spare(&r);
+        err = consider_spare(&r);
     if (err == CAIRN_OK)
         err = make_space(&r);
     if (err == CAIRN_OK)
