@@ -6,6 +6,10 @@
 
 void suite_http_client(void);
 void suite_index(void);
+void suite_dir(void);
+void suite_scan(void);
+void suite_meta(void);
+void suite_record(void);
 void suite_store(void);
 void suite_faults(void);
 void suite_units(void);
