@@ -1,9 +1,5 @@
 /*
- * server/kv.c - one value: get, put, delete.
- *
- * A request of HTTP/1, the only protocol spoken here, does not die before it is answered: libh2o
- * neither reads from its connection nor times it out. So a queued write may point to its request and
- * borrow the body in place.
+ * server/kv.c - one value: get, put, delete, incr, append.
  */
 #include "server/kv.h"
 
@@ -11,17 +7,16 @@
 #include <string.h>
 
 #include "server/conn.h"
+#include "server/pending.h"
 #include "server/reply.h"
 #include "server/target.h"
+#include "server/write_request.h"
 
-/** `Cairn-Meta-*` headers together, names and values */
-#define USER_META_BYTES_MAX 1024
-#define USER_META_PREFIX "cairn-meta-"
+static const cairn_bytes_t nothing = {NULL, 0};
 
-static cairn_store_t *store_of(const h2o_req_t *req)
+static bool method_is(const h2o_req_t *req, const char *name)
 {
-    /* acquire: pairs with main's release when the store is open; requests come here only then */
-    return atomic_load_explicit(&cairn_worker_of(req)->server->store, memory_order_acquire);
+    return h2o_memis(req->method.base, req->method.len, name, strlen(name));
 }
 
 /* ---------------------------------------------------------------- keys */
@@ -41,13 +36,13 @@ bool cairn_kv_take_key(h2o_req_t *req, const char *bytes, size_t count, cairn_ke
     return true;
 }
 
-bool cairn_kv_decode_key(h2o_req_t *req, h2o_iovec_t raw, bool plus_is_space, cairn_key_t *key)
+/** decodes the key in a path into the request's pool; on failure the request has been answered */
+static bool decode_key(h2o_req_t *req, h2o_iovec_t raw, cairn_key_t *key)
 {
     size_t room = raw.len < CAIRN_KEY_BYTES_MAX ? raw.len : CAIRN_KEY_BYTES_MAX;
     char *bytes = h2o_mem_alloc_pool(&req->pool, room + 1);
     size_t count = 0, at = 0;
-    switch (
-        cairn_target_decode(raw.base, raw.len, plus_is_space, bytes, room, &count, &at)) {
+    switch (cairn_target_decode(raw.base, raw.len, false, bytes, room, &count, &at)) {
     case CAIRN_DECODE_BAD_ESCAPE:
         cairn_reply_problem(req, CAIRN_PROBLEM_BAD_ESCAPE,
                             "byte %zu of the key: %% is not followed by two hex digits", at);
@@ -61,45 +56,17 @@ bool cairn_kv_decode_key(h2o_req_t *req, h2o_iovec_t raw, bool plus_is_space, ca
     return cairn_kv_take_key(req, bytes, count, key);
 }
 
-/* ---------------------------------------------------------------- loads */
-
-typedef struct st_load_t load_t;
-struct st_load_t {
-    cairn_load_t super;
-    h2o_multithread_message_t message;
-    h2o_req_t *req;
-    cairn_key_t key;
-    cairn_write_t *write; /* to be submitted when the load is done; NULL: a get to go on with */
-};
-
-/** on a thread of the I/O pool */
-static void on_load_done(cairn_load_t *super)
-{
-    load_t *load = (load_t *)super;
-    h2o_multithread_send_message(&cairn_worker_of(load->req)->loads, &load->message);
-}
-
-static void start_load(h2o_req_t *req, const cairn_key_t *key, cairn_write_t *write, uint64_t loc)
-{
-    load_t *load = h2o_mem_alloc(sizeof(*load));
-    *load = (load_t){.super = {.loc = loc, .on_done = on_load_done},
-                     .req = req,
-                     .key = *key,
-                     .write = write};
-    cairn_store_load(store_of(req), &load->super);
-}
-
 /* ---------------------------------------------------------------- get */
 
 /** `loaded` is what a load has just brought in, 0 on the first try */
 static void get(h2o_req_t *req, const cairn_key_t *key, uint64_t loaded)
 {
     cairn_value_t value;
-    cairn_err_t err = cairn_store_get(store_of(req), key, loaded, &value);
+    cairn_err_t err = cairn_store_get(cairn_pending_store(req), key, loaded, &value);
     if (err == CAIRN_OK)
         cairn_reply_value(req, &value);
     else if (err == CAIRN_ERR_COLD)
-        start_load(req, key, NULL, value.loc);
+        cairn_pending_load(req, key, value.loc, get);
     else
         cairn_reply_err(req, err);
 }
@@ -110,230 +77,235 @@ void cairn_kv_get(h2o_req_t *req, const cairn_key_t *key)
     get(req, key, 0);
 }
 
-/* ---------------------------------------------------------------- put and delete */
+/* ---------------------------------------------------------------- answers to writes */
 
-static void submit(h2o_req_t *req, cairn_write_t *write)
+/** true if it failed, and that has been answered */
+static bool answer_failure(h2o_req_t *req, const cairn_write_t *write)
 {
-    cairn_err_t err = cairn_store_enqueue(store_of(req), write);
-    if (err == CAIRN_OK) {
-        cairn_worker_of(req)->has_enqueued = true;
-        cairn_conn_park(cairn_conn_of(req));
-        return;
-    }
-    cairn_write_destroy(write);
-    cairn_reply_err(req, err);
-}
-
-/** false, and the request has been answered, when the header says something unknown */
-static bool read_durability(h2o_req_t *req, cairn_durability_t *durability)
-{
-    const cairn_config_t *config = cairn_worker_of(req)->server->config;
-    *durability =
-        config->storage_durability == CAIRN_DURABILITY_ASYNC ? CAIRN_ASYNC : CAIRN_SYNC;
-    ssize_t i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("cairn-durability"), -1);
-    if (i < 0)
-        return true;
-    h2o_iovec_t value = req->headers.entries[i].value;
-    if (h2o_memis(value.base, value.len, H2O_STRLIT("sync"))) {
-        *durability = CAIRN_SYNC;
-    } else if (h2o_memis(value.base, value.len, H2O_STRLIT("async"))) {
-        *durability = CAIRN_ASYNC;
-    } else {
-        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_REQUEST,
-                            "Cairn-Durability is either sync or async");
+    if (write->err == CAIRN_OK)
         return false;
-    }
+    if (write->err == CAIRN_ERR_PRECONDITION && write->version != 0)
+        cairn_reply_add_etag(req, write->version);
+    cairn_reply_err(req, write->err);
     return true;
 }
 
-static void queue_write(h2o_req_t *req, cairn_write_op_t op, const cairn_key_t *key,
-                        cairn_bytes_t meta, cairn_bytes_t value)
+static void answer_put(h2o_req_t *req, const cairn_write_t *write)
+{
+    if (answer_failure(req, write))
+        return;
+    cairn_reply_add_etag(req, write->version);
+    if (write->existed)
+        cairn_reply_empty(req, 204, "No Content");
+    else
+        cairn_reply_empty(req, 201, "Created");
+}
+
+static void answer_delete(h2o_req_t *req, const cairn_write_t *write)
+{
+    if (answer_failure(req, write))
+        return;
+    cairn_reply_add_etag(req, write->version);
+    cairn_reply_empty(req, 204, "No Content");
+}
+
+static void answer_incr(h2o_req_t *req, const cairn_write_t *write)
+{
+    char text[24];
+    if (answer_failure(req, write))
+        return;
+    int n = snprintf(text, sizeof(text), "%" PRId64, write->number);
+    cairn_reply_add_etag(req, write->version);
+    cairn_reply_text(req, "text/plain", text, (size_t)n);
+}
+
+static void answer_sync(h2o_req_t *req, const cairn_write_t *write)
+{
+    if (!answer_failure(req, write))
+        cairn_reply_empty(req, 204, "No Content");
+}
+
+/* ---------------------------------------------------------------- writes */
+
+/** false, and the request has been answered, when a value is larger than is allowed */
+static bool check_value(h2o_req_t *req, cairn_bytes_t value)
 {
     cairn_worker_t *worker = cairn_worker_of(req);
-    cairn_durability_t durability;
-    if (!read_durability(req, &durability))
-        return;
-    cairn_write_t *write = cairn_write_create(op, key, meta, value);
-    if (write == NULL) {
-        cairn_reply_err(req, CAIRN_ERR_NOMEM);
-        return;
+    uint64_t most = worker->server->config->limits_value_bytes;
+    if (value.count > most) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
+                            "the value has %zu bytes, limits.value_bytes is %" PRIu64, value.count,
+                            most);
+        return false;
     }
-    write->durability = durability;
-    write->sink = &worker->sink;
-    write->ctx = req;
-    /* what the writer will look at is brought in here, so that it need not wait for the disk */
-    uint64_t loc;
-    if (cairn_store_peek(store_of(req), key, &loc) == CAIRN_ERR_COLD)
-        start_load(req, key, write, loc);
-    else
-        submit(req, write);
+    cairn_metrics_add(&worker->metrics.value_bytes_in, value.count);
+    return true;
+}
+
+static void queue(h2o_req_t *req, cairn_write_op_t op, const cairn_key_t *key, cairn_bytes_t meta,
+                  cairn_bytes_t value, const cairn_write_request_t *asked)
+{
+    cairn_write_t *write = cairn_write_create(op, key, meta, value);
+    cairn_write_request_apply(asked, write);
+    cairn_pending_write(req, write, op == CAIRN_WRITE_DELETE ? answer_delete : answer_put);
 }
 
 void cairn_kv_put(h2o_req_t *req, const cairn_key_t *key, cairn_bytes_t meta, cairn_bytes_t value)
 {
-    cairn_worker_t *worker = cairn_worker_of(req);
-    uint64_t value_bytes_max = worker->server->config->limits_value_bytes;
+    cairn_write_request_t asked;
     cairn_conn_of(req)->op = CAIRN_OP_PUT;
-    if (value.count > value_bytes_max) {
-        cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
-                            "the value has %zu bytes, limits.value_bytes is %" PRIu64, value.count,
-                            value_bytes_max);
-        return;
-    }
-    cairn_metrics_add(&worker->metrics.value_bytes_in, value.count);
-    queue_write(req, CAIRN_WRITE_PUT, key, meta, value);
+    if (check_value(req, value) && cairn_write_request_read(req, &asked))
+        queue(req, CAIRN_WRITE_PUT, key, meta, value, &asked);
 }
 
 void cairn_kv_delete(h2o_req_t *req, const cairn_key_t *key)
 {
+    cairn_write_request_t asked;
     cairn_conn_of(req)->op = CAIRN_OP_DELETE;
-    queue_write(req, CAIRN_WRITE_DELETE, key, (cairn_bytes_t){NULL, 0}, (cairn_bytes_t){NULL, 0});
+    if (cairn_write_request_read(req, &asked))
+        queue(req, CAIRN_WRITE_DELETE, key, nothing, nothing, &asked);
 }
 
-static void answer_write(h2o_req_t *req, const cairn_write_t *write)
+/** PUT and append: a value with what is stored beside it */
+static void put_body(h2o_req_t *req, const cairn_key_t *key, cairn_write_op_t op)
 {
-    cairn_conn_unpark(cairn_conn_of(req));
-    if (write->err != CAIRN_OK) {
-        cairn_reply_err(req, write->err);
+    cairn_write_request_t asked;
+    cairn_meta_builder_t meta;
+    cairn_bytes_t value = {req->entity.base, req->entity.len};
+    if (req->entity.base == NULL) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_LENGTH_REQUIRED,
+                            "a body is needed: send Content-Length, 0 for an empty value");
         return;
     }
-    cairn_reply_add_etag(req, write->version);
-    if (write->op == CAIRN_WRITE_PUT && !write->existed)
-        cairn_reply_empty(req, 201, "Created");
-    else
-        cairn_reply_empty(req, 204, "No Content");
+    if (check_value(req, value) && cairn_write_request_read(req, &asked) &&
+        cairn_write_request_meta(req, asked.ttl_ms != 0, &meta))
+        queue(req, op, key, (cairn_bytes_t){meta.bytes, meta.count}, value, &asked);
 }
 
-/* ---------------------------------------------------------------- messages */
-
-typedef struct st_done_message_t {
-    h2o_multithread_message_t super;
-    cairn_write_t *list;
-} done_message_t;
-
-void cairn_kv_on_done(cairn_sink_t *sink, cairn_write_t *list)
+/** a whole signed decimal number; false if it is none or does not fit */
+static bool parse_by(h2o_iovec_t text, int64_t *by)
 {
-    cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, sink, sink);
-    done_message_t *message = h2o_mem_alloc(sizeof(*message));
-    *message = (done_message_t){.list = list};
-    h2o_multithread_send_message(&worker->writes, &message->super);
-}
-
-void cairn_kv_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
-{
-    (void)receiver;
-    while (!h2o_linklist_is_empty(messages)) {
-        done_message_t *message =
-            H2O_STRUCT_FROM_MEMBER(done_message_t, super.link, messages->next);
-        h2o_linklist_unlink(&message->super.link);
-        for (cairn_write_t *write = message->list, *next; write != NULL; write = next) {
-            next = write->next;
-            answer_write(write->ctx, write);
-            cairn_write_destroy(write);
-        }
-        free(message);
-    }
-}
-
-void cairn_kv_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
-{
-    (void)receiver;
-    while (!h2o_linklist_is_empty(messages)) {
-        load_t *load = H2O_STRUCT_FROM_MEMBER(load_t, message.link, messages->next);
-        h2o_linklist_unlink(&load->message.link);
-        /* a write goes on whatever the load found: it replaces what is there */
-        if (load->write != NULL)
-            submit(load->req, load->write);
-        else if (load->super.err != CAIRN_OK)
-            cairn_reply_err(load->req, load->super.err);
-        else
-            get(load->req, &load->key, load->super.loc);
-        free(load);
-    }
-}
-
-/* ---------------------------------------------------------------- /v1/kv/ */
-
-static bool add_header_meta(h2o_req_t *req, cairn_meta_builder_t *meta, cairn_meta_tag_t tag,
-                            const h2o_token_t *token)
-{
-    ssize_t i = h2o_find_header(&req->headers, token, -1);
-    if (i < 0)
-        return true;
-    h2o_iovec_t value = req->headers.entries[i].value;
-    return cairn_meta_add(meta, tag, (cairn_bytes_t){value.base, value.len});
-}
-
-/** one field for each `Cairn-Meta-*` header: name, NUL, value */
-static bool add_user_meta(h2o_req_t *req, cairn_meta_builder_t *meta)
-{
-    char field[USER_META_BYTES_MAX];
-    size_t total = 0;
-    for (size_t i = 0; i < req->headers.size; ++i) {
-        const h2o_header_t *header = &req->headers.entries[i];
-        size_t prefix = sizeof(USER_META_PREFIX) - 1;
-        if (header->name->len <= prefix ||
-            memcmp(header->name->base, USER_META_PREFIX, prefix) != 0)
-            continue;
-        size_t bytes = header->name->len + 1 + header->value.len;
-        total += bytes - 1;
-        if (total > USER_META_BYTES_MAX || bytes > sizeof(field))
-            return false;
-        memcpy(field, header->name->base, header->name->len);
-        field[header->name->len] = '\0';
-        memcpy(field + header->name->len + 1, header->value.base, header->value.len);
-        if (!cairn_meta_add(meta, CAIRN_META_USER, (cairn_bytes_t){field, bytes}))
+    bool negative = text.len != 0 && text.base[0] == '-';
+    size_t at = negative ? 1 : 0;
+    *by = 0;
+    if (at == text.len)
+        return false;
+    for (; at < text.len; ++at) {
+        int digit = text.base[at] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(*by, 10, by) ||
+            (negative ? __builtin_sub_overflow(*by, digit, by)
+                      : __builtin_add_overflow(*by, digit, by)))
             return false;
     }
     return true;
 }
 
-static void put(h2o_req_t *req, const cairn_key_t *key)
+static void incr(h2o_req_t *req, const cairn_key_t *key)
 {
-    cairn_meta_builder_t meta;
-    meta.count = 0;
-    cairn_conn_of(req)->op = CAIRN_OP_PUT;
-    if (req->entity.base == NULL) {
-        cairn_reply_problem(req, CAIRN_PROBLEM_LENGTH_REQUIRED,
-                            "a PUT has a body: send Content-Length, 0 for an empty value");
-        return;
+    static const char text_plain[] = "text/plain";
+    cairn_write_request_t asked;
+    cairn_meta_builder_t meta = {.count = 0};
+    int64_t by = 1;
+    h2o_iovec_t text;
+    if (cairn_write_request_param(req, "by", &text)) {
+        if (text.base == NULL)
+            return;
+        if (!parse_by(text, &by)) {
+            cairn_reply_problem(req, CAIRN_PROBLEM_BAD_NUMBER,
+                                "by is a decimal number that fits 64 bits, such as 1 or -5");
+            return;
+        }
     }
-    if (!add_header_meta(req, &meta, CAIRN_META_CONTENT_TYPE, H2O_TOKEN_CONTENT_TYPE) ||
-        !add_header_meta(req, &meta, CAIRN_META_CONTENT_ENCODING, H2O_TOKEN_CONTENT_ENCODING) ||
-        !add_header_meta(req, &meta, CAIRN_META_CACHE_CONTROL, H2O_TOKEN_CACHE_CONTROL) ||
-        !add_user_meta(req, &meta)) {
-        cairn_reply_problem(req, CAIRN_PROBLEM_META_TOO_LARGE,
-                            "Cairn-Meta-* headers have at most %d bytes together, and all that is "
-                            "stored beside a value at most %d",
-                            USER_META_BYTES_MAX, CAIRN_META_BYTES_MAX);
+    if (!cairn_write_request_read(req, &asked))
         return;
-    }
-    /* the default content type is what a reader gets anyway */
-    cairn_kv_put(req, key, (cairn_bytes_t){meta.bytes, meta.count},
-                 (cairn_bytes_t){req->entity.base, req->entity.len});
+    cairn_meta_add(&meta, CAIRN_META_CONTENT_TYPE,
+                   (cairn_bytes_t){text_plain, sizeof(text_plain) - 1});
+    cairn_write_t *write = cairn_write_create(CAIRN_WRITE_INCR, key,
+                                              (cairn_bytes_t){meta.bytes, meta.count}, nothing);
+    cairn_write_request_apply(&asked, write);
+    if (write != NULL)
+        write->by = by;
+    cairn_pending_write(req, write, answer_incr);
 }
 
-void cairn_kv_handle(h2o_req_t *req, h2o_iovec_t raw)
+/** /v1/sync?version=N: answered once everything up to N is on disk */
+static void sync_up_to(h2o_req_t *req)
 {
-    enum { GET, PUT, DELETE } method;
-    if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) ||
-        h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"))) {
-        method = GET;
-    } else if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("PUT"))) {
-        method = PUT;
-    } else if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("DELETE"))) {
-        method = DELETE;
-    } else {
+    h2o_iovec_t text;
+    int64_t version = 0;
+    bool is_given = cairn_write_request_param(req, "version", &text);
+    if (is_given && text.base == NULL)
+        return;
+    uint64_t newest = cairn_store_last_version(cairn_pending_store(req));
+    if (!is_given || !parse_by(text, &version) || version < 0 || (uint64_t)version > newest)
+        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_VERSION,
+                            "give a version there has been: /v1/sync?version=N, N up to %" PRIu64,
+                            newest);
+    else
+        cairn_pending_write(req, cairn_write_create_sync((uint64_t)version), answer_sync);
+}
+
+/* ---------------------------------------------------------------- paths */
+
+static void handle_value(h2o_req_t *req, h2o_iovec_t raw)
+{
+    cairn_key_t key;
+    bool is_get = method_is(req, "GET") || method_is(req, "HEAD");
+    bool is_put = method_is(req, "PUT");
+    if (!is_get && !is_put && !method_is(req, "DELETE")) {
         cairn_reply_method_not_allowed(req, "GET, HEAD, PUT, DELETE");
         return;
     }
-    cairn_key_t key;
-    if (!cairn_kv_decode_key(req, raw, false, &key))
+    cairn_conn_of(req)->op = is_get ? CAIRN_OP_GET : is_put ? CAIRN_OP_PUT : CAIRN_OP_DELETE;
+    if (!decode_key(req, raw, &key))
         return;
-    if (method == GET)
-        cairn_kv_get(req, &key);
-    else if (method == PUT)
-        put(req, &key);
+    if (is_get)
+        get(req, &key, 0);
+    else if (is_put)
+        put_body(req, &key, CAIRN_WRITE_PUT);
     else
         cairn_kv_delete(req, &key);
+}
+
+static void handle_post(h2o_req_t *req, h2o_iovec_t raw, cairn_op_t op)
+{
+    cairn_key_t key;
+    if (!method_is(req, "POST")) {
+        cairn_reply_method_not_allowed(req, "POST");
+        return;
+    }
+    cairn_conn_of(req)->op = op;
+    if (!decode_key(req, raw, &key))
+        return;
+    if (op == CAIRN_OP_INCR)
+        incr(req, &key);
+    else
+        put_body(req, &key, CAIRN_WRITE_APPEND);
+}
+
+/** whether the path begins so; `*rest` becomes what follows */
+static bool has_prefix(h2o_iovec_t path, const char *prefix, size_t bytes, h2o_iovec_t *rest)
+{
+    if (path.len < bytes || memcmp(path.base, prefix, bytes) != 0)
+        return false;
+    *rest = h2o_iovec_init(path.base + bytes, path.len - bytes);
+    return true;
+}
+
+bool cairn_kv_handle(h2o_req_t *req, h2o_iovec_t path)
+{
+    h2o_iovec_t rest;
+    if (has_prefix(path, H2O_STRLIT("/v1/kv/"), &rest))
+        handle_value(req, rest);
+    else if (has_prefix(path, H2O_STRLIT("/v1/incr/"), &rest))
+        handle_post(req, rest, CAIRN_OP_INCR);
+    else if (has_prefix(path, H2O_STRLIT("/v1/append/"), &rest))
+        handle_post(req, rest, CAIRN_OP_APPEND);
+    else if (!h2o_memis(path.base, path.len, H2O_STRLIT("/v1/sync")))
+        return false;
+    else if (!method_is(req, "GET"))
+        cairn_reply_method_not_allowed(req, "GET");
+    else
+        sync_up_to(req);
+    return true;
 }

@@ -14,7 +14,9 @@
     X(OTHER, "other")                                                                              \
     X(GET, "get")                                                                                  \
     X(PUT, "put")                                                                                  \
-    X(DELETE, "delete")
+    X(DELETE, "delete")                                                                            \
+    X(INCR, "incr")                                                                                \
+    X(APPEND, "append")
 
 typedef enum en_cairn_op_t {
 #define X(name, label) CAIRN_OP_##name,

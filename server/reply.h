@@ -5,6 +5,7 @@
 #ifndef CAIRN_SERVER_REPLY_H
 #define CAIRN_SERVER_REPLY_H
 
+#include "server/conditions.h"
 #include "server/worker.h"
 
 /* enum, status, code (stable, clients rely on it), title */
@@ -18,14 +19,22 @@
     X(KEY_EMPTY, 400, "key_empty", "The key is empty")                                             \
     X(VALUE_MISSING, 400, "value_missing", "No value given")                                       \
     X(META_TOO_LARGE, 400, "meta_too_large", "Too much metadata")                                  \
+    X(BAD_TTL, 400, "bad_ttl", "Malformed time to live")                                           \
+    X(BAD_CONDITION, 400, "bad_condition", "Malformed condition")                                  \
+    X(BAD_NUMBER, 400, "bad_number", "Malformed number")                                           \
+    X(BAD_VERSION, 400, "bad_version", "No such version")                                          \
     X(CROSS_SITE, 403, "cross_site", "Request from another site refused")                          \
     X(NOT_FOUND, 404, "not_found", "No such key")                                                  \
     X(NO_SUCH_PATH, 404, "no_such_path", "No such path")                                           \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
+    X(NOT_A_NUMBER, 409, "not_a_number", "The value is not a number")                              \
+    X(OVERFLOW, 409, "overflow", "The sum is too large")                                           \
     X(LENGTH_REQUIRED, 411, "length_required", "A body is required")                               \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "A condition does not hold")                \
     X(VALUE_TOO_LARGE, 413, "value_too_large", "The value is too large")                           \
     X(KEY_TOO_LONG, 414, "key_too_long", "The key is too long")                                    \
     X(URI_TOO_LONG, 414, "uri_too_long", "The request target is too long")                         \
+    X(RANGE_NOT_SATISFIABLE, 416, "range_not_satisfiable", "The range is outside the value")       \
     X(EXPECTATION_FAILED, 417, "expectation_failed", "Unknown expectation")                        \
     X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The headers are too large")                    \
     X(DAMAGED, 500, "damaged", "The stored value is damaged")                                      \
@@ -58,8 +67,14 @@ void cairn_reply_err(h2o_req_t *req, cairn_err_t err);
 /** 405 with the Allow header; `allow` is static. */
 void cairn_reply_method_not_allowed(h2o_req_t *req, const char *allow);
 
-/** An answer without a body: 201, 204. `reason` is static. */
+/** An answer without a body: 201, 204, 304. `reason` is static. */
 void cairn_reply_empty(h2o_req_t *req, int status, const char *reason);
+
+/** Begins an answer whose body `generator` sends. Every answer begins here. */
+void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator);
+
+/** The body of an answer whose status and headers are set; HEAD gets none. It outlives the request. */
+void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count);
 
 /** A text made for this answer, of static type, copied. */
 void cairn_reply_text(h2o_req_t *req, const char *content_type, const char *text, size_t bytes);
@@ -67,8 +82,14 @@ void cairn_reply_text(h2o_req_t *req, const char *content_type, const char *text
 /** `ETag: "version"`. */
 void cairn_reply_add_etag(h2o_req_t *req, uint64_t version);
 
-/** 200 with a value and all that is stored with it; pins it for as long as it is being sent. */
+/**
+ * Answers GET or HEAD with a value and all that is stored with it: 200; or 206, 304, 412, 416 as the
+ * request's conditions and range have it. Pins the value for as long as it is being sent.
+ */
 void cairn_reply_value(h2o_req_t *req, const cairn_value_t *value);
+
+/** The request's conditional headers; false if there is none. They live as long as the request. */
+bool cairn_reply_condition_texts(const h2o_req_t *req, cairn_condition_texts_t *texts);
 
 /**
  * Registers, on a path, what turns libh2o's own answers (413 before the body is read, 400 for a

@@ -20,8 +20,6 @@
 /** all headers of a request, names and values */
 #define HEADER_BYTES_MAX 32768
 
-#define KV_PREFIX "/v1/kv/"
-
 static uint64_t now_ns(void)
 {
     struct timespec ts;
@@ -92,19 +90,14 @@ static void route(h2o_req_t *req)
 {
     size_t path_bytes = req->query_at != SIZE_MAX ? req->query_at : req->path.len;
     h2o_iovec_t path = h2o_iovec_init(req->path.base, path_bytes);
-    size_t prefix = sizeof(KV_PREFIX) - 1;
-    bool is_kv = path.len >= prefix && memcmp(path.base, KV_PREFIX, prefix) == 0;
-
-    if (!is_kv && cairn_status_handle(req, path))
+    if (cairn_status_handle(req, path))
         return;
     cairn_server_t *server = cairn_worker_of(req)->server;
     if (atomic_load_explicit(&server->store, memory_order_acquire) == NULL)
         cairn_status_reply_loading(req);
-    else if (is_kv)
-        cairn_kv_handle(req, h2o_iovec_init(path.base + prefix, path.len - prefix));
-    else if (!cairn_tutorial_handle(req, path))
+    else if (!cairn_kv_handle(req, path) && !cairn_tutorial_handle(req, path))
         cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
-                            "see / for what there is; values live under " KV_PREFIX);
+                            "see / for what there is; values live under /v1/kv/");
 }
 
 static int on_req(h2o_handler_t *self, h2o_req_t *req)

@@ -139,6 +139,7 @@ static bool open_store(const cairn_config_t *config, cairn_store_t **store)
     cairn_store_options_t options = {
         .path = in_memory ? NULL : config->storage_path,
         .segment_bytes = config->storage_segment_bytes,
+        .value_bytes_max = config->limits_value_bytes,
         .sync_interval_ms = config->storage_sync_interval_ms,
         .queue_ops_max = config->limits_queue_ops,
         .queue_bytes_max = config->limits_queue_bytes,

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "server/conn.h"
-#include "server/kv.h"
+#include "server/pending.h"
 
 /** the loop wakes at least this often to announce a quiescent state: memory that was replaced
     elsewhere is held until every worker has */
@@ -155,8 +155,8 @@ static void set_up(cairn_worker_t *worker)
 {
     h2o_loop_t *loop = h2o_evloop_create();
     h2o_context_init(&worker->ctx, loop, &worker->server->globalconf);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_kv_on_writes);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_kv_on_loads);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_pending_on_writes);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_pending_on_loads);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
@@ -209,7 +209,7 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int li
     cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
     *worker = (cairn_worker_t){.server = server,
                                .number = number,
-                               .sink = {.on_done = cairn_kv_on_done},
+                               .sink = {.on_done = cairn_pending_on_done},
                                .listen_fd = listen_fd,
                                .conn_count_max = conn_count_max};
     sem_init(&worker->is_set_up, 0, 0);

@@ -115,8 +115,18 @@ bool cairn_log_commit_takes(const cairn_log_t *log, const cairn_write_t *write)
         return true;
     return log->commit_records < CAIRN_COMMIT_RECORDS_MAX &&
            log->iov_count < CAIRN_COMMIT_IOVS_MAX &&
-           log->buffer_used + write->_span - write->_tail_bytes <= CAIRN_COMMIT_BUFFER_BYTES &&
+           log->buffer_used + write->_span - write->_middle_bytes - write->_tail_bytes <=
+               CAIRN_COMMIT_BUFFER_BYTES &&
            log->commit_end - log->commit_start + write->_span <= CAIRN_COMMIT_BYTES_MAX;
+}
+
+/** bytes that go out from where they lie */
+static void splice(cairn_log_t *log, const void *base, size_t bytes)
+{
+    if (bytes == 0)
+        return;
+    log->iovs[log->iov_count++] = (struct iovec){.iov_base = (void *)base, .iov_len = bytes};
+    log->commit_end += bytes;
 }
 
 void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
@@ -130,12 +140,9 @@ void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
     ++log->commit_records;
 
     memcpy(buffer_take(log, write->_head_bytes), r, write->_head_bytes);
-    if (write->_tail_bytes != 0) {
-        log->iovs[log->iov_count++] =
-            (struct iovec){.iov_base = (void *)write->_tail, .iov_len = write->_tail_bytes};
-        log->commit_end += write->_tail_bytes;
-    }
-    size_t pad = write->_span - write->_head_bytes - write->_tail_bytes;
+    splice(log, write->_middle, write->_middle_bytes);
+    splice(log, write->_tail, write->_tail_bytes);
+    size_t pad = write->_span - write->_head_bytes - write->_middle_bytes - write->_tail_bytes;
     if (pad != 0)
         memset(buffer_take(log, pad), 0, pad);
     assert(log->commit_end == offset + write->_span);

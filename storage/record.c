@@ -45,16 +45,19 @@ uint64_t cairn_record_head_sum(const cairn_record_t *r, uint64_t salt, uint64_t 
     return sum != 0 ? sum : 1;
 }
 
-uint64_t cairn_record_body_sum(const void *key_meta, size_t key_meta_bytes, const void *value,
-                               size_t value_bytes)
+uint64_t cairn_record_body_sum(const cairn_bytes_t *pieces, size_t count)
 {
-    if (value_bytes == 0)
-        return XXH3_64bits(key_meta, key_meta_bytes);
+    size_t last = count;
+    while (last > 1 && pieces[last - 1].count == 0)
+        --last;
+    if (last == 1)
+        return XXH3_64bits(pieces[0].base, pieces[0].count);
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     XXH3_64bits_reset(&state);
-    XXH3_64bits_update(&state, key_meta, key_meta_bytes);
-    XXH3_64bits_update(&state, value, value_bytes);
+    for (size_t i = 0; i < last; ++i)
+        if (pieces[i].count != 0)
+            XXH3_64bits_update(&state, pieces[i].base, pieces[i].count);
     return XXH3_64bits_digest(&state);
 }
 
@@ -65,9 +68,10 @@ static bool shape_is_valid(const cairn_record_t *r)
         return false;
     switch (cairn_record_type(r)) {
     case CAIRN_RECORD_PUT:
-        return r->key_bytes >= 1 && r->key_bytes <= CAIRN_KEY_BYTES_MAX;
     case CAIRN_RECORD_DELETE:
-        return r->key_bytes >= 1 && r->key_bytes <= CAIRN_KEY_BYTES_MAX && r->value_bytes == 0;
+        return r->key_bytes >= 1 && r->key_bytes <= CAIRN_KEY_BYTES_MAX &&
+               r->meta_bytes <= CAIRN_META_BYTES_MAX &&
+               (r->value_bytes == 0 || cairn_record_type(r) == CAIRN_RECORD_PUT);
     case CAIRN_RECORD_MARK:
         return r->key_bytes == 0 && r->meta_bytes == 0 && r->value_bytes == sizeof(cairn_mark_t);
     case CAIRN_RECORD_LINK:
@@ -107,7 +111,7 @@ static uint64_t write_own(cairn_record_t *r, cairn_record_type_t type, const voi
 {
     memset(r, 0, sizeof(*r));
     memcpy(r + 1, value, value_bytes);
-    r->body_sum = cairn_record_body_sum(value, value_bytes, NULL, 0);
+    r->body_sum = XXH3_64bits(value, value_bytes);
     r->version = version;
     r->value_bytes = (uint32_t)value_bytes;
     r->written = (now_ms & CAIRN_MS48_MAX) | (uint64_t)type << 48;

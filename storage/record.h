@@ -128,9 +128,8 @@ static inline uint64_t cairn_record_bytes(const cairn_record_t *r)
  */
 uint64_t cairn_record_head_sum(const cairn_record_t *r, uint64_t salt, uint64_t offset);
 
-/** The body sum of content in one or two pieces: key and meta (adjacent), and the value. */
-uint64_t cairn_record_body_sum(const void *key_meta, size_t key_meta_bytes, const void *value,
-                               size_t value_bytes);
+/** The body sum of key, meta and value, which lie one behind the other in `count` pieces. */
+uint64_t cairn_record_body_sum(const cairn_bytes_t *pieces, size_t count);
 
 /**
  * Whether `r`, with `available` bytes readable from it on, begins a record that was written at this

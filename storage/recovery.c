@@ -41,6 +41,7 @@ typedef struct st_recovery_t {
     cairn_index_t *index;
     cairn_segments_t *segments;
     cairn_health_t *health;
+    cairn_clock_t *clock;
     const cairn_store_options_t *options;
     cairn_recovered_t *out;
     char *errmsg;
@@ -158,6 +159,7 @@ static cairn_err_t apply_unit(recovery_t *r, const file_t *file, const cairn_sca
         if (type == CAIRN_RECORD_LINK)
             segment->first_version = record->version + 1;
         cairn_segment_count(segment, record);
+        cairn_clock_raise(r->clock, cairn_record_written_ms(record));
         if (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) {
             cairn_key_t key = cairn_key(cairn_record_key(record), record->key_bytes);
             if (cairn_apply(r->index, r->out->space, &key, type, cairn_segment_loc(segment, at)) !=
@@ -467,7 +469,8 @@ static cairn_err_t set_all_right(recovery_t *r)
 }
 
 cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments_t *segments,
-                          cairn_health_t *health, const cairn_store_options_t *options,
+                          cairn_health_t *health, cairn_clock_t *clock,
+                          const cairn_store_options_t *options,
                           cairn_recovered_t *recovered, char *errmsg)
 {
     memset(recovered, 0, sizeof(*recovered));
@@ -475,6 +478,7 @@ cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments
                     .index = index,
                     .segments = segments,
                     .health = health,
+                    .clock = clock,
                     .options = options,
                     .out = recovered,
                     .errmsg = errmsg};

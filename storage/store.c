@@ -8,6 +8,7 @@
 
 #include <urcu-qsbr.h>
 
+#include "storage/clock.h"
 #include "storage/iopool.h"
 #include "storage/os.h"
 #include "storage/probe.h"
@@ -20,6 +21,7 @@ struct st_cairn_store_t {
     cairn_store_options_t options;
     cairn_dir_t dir;
     cairn_health_t health;
+    cairn_clock_t clock;
     cairn_segments_t segments;
     cairn_index_t *index;
     cairn_space_t *space;
@@ -52,6 +54,7 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
     cairn_writer_options_t options = {
         .sync_interval_ms = store->options.sync_interval_ms,
         .segment_bytes = store->options.segment_bytes,
+        .value_bytes_max = store->options.value_bytes_max,
         .queue_ops_max = store->options.queue_ops_max,
         .queue_bytes_max = store->options.queue_bytes_max,
         .in_memory = cairn_dir_is_memory(&store->dir),
@@ -64,7 +67,7 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
     if (store->maintenance == NULL)
         return CAIRN_ERR_NOMEM;
     store->writer = cairn_writer_start(log, store->index, store->space, &store->segments,
-                                       store->maintenance, &store->health, &options);
+                                       store->maintenance, &store->health, &store->clock, &options);
     return store->writer != NULL ? CAIRN_OK : CAIRN_ERR_NOMEM;
 }
 
@@ -73,7 +76,7 @@ static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
     cairn_recovered_t recovered;
     cairn_log_t log;
     cairn_err_t err = cairn_recover(&store->dir, store->index, &store->segments, &store->health,
-                                    &store->options, &recovered, errmsg);
+                                    &store->clock, &store->options, &recovered, errmsg);
     store->space = recovered.space;
     if (err != CAIRN_OK)
         return err;
@@ -193,17 +196,36 @@ cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64
         return CAIRN_ERR_DAMAGED;
     const cairn_record_t *r = cairn_space_record(store->space, loc);
     uint64_t offset = cairn_segment_offset(value->_segment, loc);
+    uint64_t expiry_ms = cairn_record_expiry_ms(r);
+    if (expiry_ms != 0 && expiry_ms <= cairn_clock_now(&store->clock))
+        return CAIRN_ERR_NOT_FOUND;
     cairn_err_t err = check_body(value->_segment, r, offset, loc == loaded);
     if (err == CAIRN_OK)
         fill_value(value, r);
     return err;
 }
 
-cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, uint64_t *loc)
+cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool whole,
+                             uint64_t *loc)
 {
     cairn_probe_t probe = {.space = store->space, .key = key};
-    bool found = cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, loc);
-    return found && probe.cold ? CAIRN_ERR_COLD : CAIRN_OK;
+    if (!cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, loc))
+        return CAIRN_OK;
+    if (probe.cold)
+        return CAIRN_ERR_COLD;
+    if (!whole || probe.damaged)
+        return CAIRN_OK;
+    cairn_segment_t *segment = cairn_space_segment(store->space, *loc);
+    const cairn_record_t *r = cairn_space_record(store->space, *loc);
+    uint64_t offset = cairn_segment_offset(segment, *loc), bytes = cairn_record_bytes(r);
+    bool is_there = bytes > CAIRN_LARGE_BYTES ? cairn_residency_is_fresh(segment, offset, bytes)
+                                              : cairn_residency_check(segment, offset, bytes);
+    return is_there ? CAIRN_OK : CAIRN_ERR_COLD;
+}
+
+uint64_t cairn_store_now_ms(const cairn_store_t *store)
+{
+    return cairn_clock_now(&store->clock);
 }
 
 void cairn_value_pin(const cairn_value_t *value)
@@ -279,48 +301,6 @@ void cairn_store_load(cairn_store_t *store, cairn_load_t *load)
 
 /* ---------------------------------------------------------------- writing */
 
-cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, cairn_bytes_t meta,
-                                  cairn_bytes_t value)
-{
-    assert(meta.count <= CAIRN_META_BYTES_MAX && value.count <= UINT32_MAX);
-    size_t copied = value.count <= CAIRN_WRITE_COPY_BYTES ? value.count : 0;
-    size_t head_bytes = CAIRN_RECORD_HEAD_BYTES + key->count + meta.count + copied;
-    cairn_write_t *write = cairn_os->alloc(sizeof(*write) + head_bytes);
-    if (write == NULL)
-        return NULL;
-    cairn_record_t *r = (cairn_record_t *)(write + 1);
-    uint8_t *body = (uint8_t *)(r + 1);
-    memcpy(body, key->bytes, key->count);
-    if (meta.count != 0)
-        memcpy(body + key->count, meta.base, meta.count);
-    if (copied != 0)
-        memcpy(body + key->count + meta.count, value.base, copied);
-    cairn_record_type_t type = op == CAIRN_WRITE_PUT ? CAIRN_RECORD_PUT : CAIRN_RECORD_DELETE;
-    *r = (cairn_record_t){
-        .value_bytes = (uint32_t)value.count,
-        .key_bytes = (uint16_t)key->count,
-        .meta_bytes = (uint16_t)meta.count,
-        .written = (uint64_t)type << 48,
-    };
-    *write = (cairn_write_t){
-        .op = op,
-        .key = {.bytes = body, .count = key->count, .hash = key->hash},
-        ._span = cairn_record_span(key->count, meta.count, value.count),
-        ._head_bytes = head_bytes,
-        ._tail = copied == value.count ? NULL : value.base,
-        ._tail_bytes = value.count - copied,
-        ._record = r,
-    };
-    r->body_sum = cairn_record_body_sum(body, head_bytes - CAIRN_RECORD_HEAD_BYTES, write->_tail,
-                                        write->_tail_bytes);
-    return write;
-}
-
-void cairn_write_destroy(cairn_write_t *write)
-{
-    cairn_os->free(write);
-}
-
 cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write)
 {
     return cairn_writer_enqueue(store->writer, write);
@@ -344,6 +324,11 @@ cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write)
 static uint64_t load_relaxed(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+uint64_t cairn_store_last_version(const cairn_store_t *store)
+{
+    return load_relaxed(&cairn_writer_counters(store->writer)->last_version);
 }
 
 static void sum_segments(cairn_store_t *store, cairn_store_stats_t *stats)

@@ -17,6 +17,7 @@
 
 #include <urcu/wfcqueue.h>
 
+#include "storage/conditions.h"
 #include "storage/meta.h"
 #include "storage/types.h"
 
@@ -30,6 +31,7 @@ typedef enum en_cairn_durability_t {
 typedef struct st_cairn_store_options_t {
     const char *path; /* the data directory; NULL for memory only */
     uint64_t segment_bytes;
+    uint64_t value_bytes_max; /* what an append may grow a value to */
     uint64_t sync_interval_ms;
     uint64_t queue_ops_max;   /* writes that may wait at once */
     uint64_t queue_bytes_max; /* and the bytes of their records */
@@ -92,11 +94,17 @@ cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64
                             cairn_value_t *value);
 
 /**
- * Whether a write of this key would have to wait for the disk to see what is there now.
+ * Whether a write of this key would have to wait for the disk to see what is there now: its head, or
+ * `whole` for a write that builds upon the value.
  *
  * Returns OK, or COLD with `*loc` to load before submitting.
  */
-cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, uint64_t *loc);
+cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool whole,
+                             uint64_t *loc);
+
+/** The time that expiry is measured by: the wall clock, which never runs backwards here. Any thread.
+ */
+uint64_t cairn_store_now_ms(const cairn_store_t *store);
 
 /** Keeps a value got beyond the quiescent state; undone by cairn_value_unpin(), on any thread. */
 void cairn_value_pin(const cairn_value_t *value);
@@ -118,7 +126,13 @@ void cairn_store_load(cairn_store_t *store, cairn_load_t *load);
 
 /* ---------------------------------------------------------------- writing */
 
-typedef enum en_cairn_write_op_t { CAIRN_WRITE_PUT, CAIRN_WRITE_DELETE } cairn_write_op_t;
+typedef enum en_cairn_write_op_t {
+    CAIRN_WRITE_PUT,
+    CAIRN_WRITE_DELETE,
+    CAIRN_WRITE_INCR,   /* adds to a decimal number; a missing one counts as 0 */
+    CAIRN_WRITE_APPEND, /* adds bytes at the end; to a missing value as PUT */
+    CAIRN_WRITE_SYNC    /* writes nothing: done once everything up to a version is on disk */
+} cairn_write_op_t;
 
 typedef struct st_cairn_write_t cairn_write_t;
 typedef struct st_cairn_sink_t cairn_sink_t;
@@ -140,10 +154,17 @@ struct st_cairn_write_t {
     cairn_key_t key;
     cairn_sink_t *sink;
     void *ctx; /* the submitter's */
+    const cairn_conditions_t *conditions; /* NULL: none. Borrowed until on_done */
+    uint64_t ttl_ms; /* 0: none; incr and append then keep the one there is */
+    int64_t by;      /* incr */
 
-    cairn_err_t err;    /* out: OK, NOT_FOUND (delete), DISK_FULL, FAILED, UNKNOWN, NOMEM */
+    /* out: OK; NOT_FOUND (delete), PRECONDITION, NOT_A_NUMBER, OVERFLOW, TOO_LARGE (append),
+     * DAMAGED (what it would build upon); DISK_FULL, FAILED, UNKNOWN, NOMEM */
+    cairn_err_t err;
     bool existed;       /* out: there was a value before this */
-    uint64_t version;   /* out: of this write */
+    uint64_t version;   /* out: of this write; of the present value if a condition failed (0: none).
+                         * In for SYNC: up to which */
+    int64_t number;     /* out: of incr */
     cairn_write_t *next; /* out: in the list handed to on_done */
 
     /* the writer's */
@@ -154,23 +175,30 @@ struct st_cairn_write_t {
     cairn_write_t *_same_key; /* the write of the same key before this one in the commit */
     uint64_t _loc;
     uint64_t _span;
+    uint64_t _queued_bytes;
+    struct st_cairn_record_t *_record; /* its head and what follows it in the same buffer */
+    size_t _head_bytes;
+    const void *_middle; /* a value in the map that is appended to */
+    size_t _middle_bytes;
+    struct st_cairn_segment_t *_middle_segment; /* pinned for it */
     const void *_tail; /* a value too large to copy: borrowed from the submitter */
     size_t _tail_bytes;
-    size_t _head_bytes; /* of _record that are in place */
-    struct st_cairn_record_t *_record;
+    cairn_bytes_t _given;      /* by the submitter, to put or to append */
+    cairn_bytes_t _given_meta; /* for a value that incr or append makes */
 };
 
 /** values up to this size are copied by cairn_write_create(), larger ones are borrowed */
 #define CAIRN_WRITE_COPY_BYTES 4096
 
 /**
- * Frames a write: header, key, meta, sums. `value` above CAIRN_WRITE_COPY_BYTES is borrowed until
- * the write has come back through the sink. The caller sets durability, sink and ctx.
+ * Makes a write. `value` above CAIRN_WRITE_COPY_BYTES, and that of an append in any case, is borrowed
+ * until the write has come back through the sink. The caller sets sink, ctx and what it asks for.
  *
  * Owner: freed by cairn_write_destroy() before submit or after on_done. NULL when out of memory.
  */
 cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, cairn_bytes_t meta,
                                   cairn_bytes_t value);
+cairn_write_t *cairn_write_create_sync(uint64_t version);
 void cairn_write_destroy(cairn_write_t *write);
 
 /**
@@ -214,6 +242,9 @@ typedef struct st_cairn_store_stats_t {
     bool failed;     /* poisoned: read-only */
     bool in_memory;
 } cairn_store_stats_t;
+
+/** The version of the newest write in the log. Threads: any. */
+uint64_t cairn_store_last_version(const cairn_store_t *store);
 
 /** Threads: any registered. */
 void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats);

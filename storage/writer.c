@@ -14,10 +14,10 @@
 
 #include "storage/apply.h"
 #include "storage/bell.h"
+#include "storage/decide.h"
 #include "storage/os.h"
-#include "storage/overlay.h"
-#include "storage/probe.h"
 #include "storage/residency.h"
+#include "storage/write.h"
 
 /** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail
  */
@@ -33,6 +33,7 @@ struct st_cairn_writer_t {
     cairn_segments_t *segments;
     cairn_maintenance_t *maintenance;
     cairn_health_t *health;
+    cairn_clock_t *clock;
     pthread_t thread;
 
     struct cds_wfcq_head queue_head; /* any thread puts in, the writer takes out */
@@ -44,6 +45,7 @@ struct st_cairn_writer_t {
     /* what has been taken and not yet been answered; NULL where it has */
     cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX];
     size_t batch_count;
+    bool must_sync; /* somebody waits for what earlier commits left unsynced */
     cairn_sink_t *touched; /* sinks with something to hand back */
     cairn_overlay_t overlay;
 };
@@ -70,7 +72,9 @@ static void settle(cairn_writer_t *w, size_t at)
     cairn_sink_t *sink = write->sink;
     w->batch[at] = NULL;
     atomic_fetch_sub_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_queued_bytes,
+                              memory_order_relaxed);
+    cairn_write_unframe(write);
     write->next = NULL;
     if (sink->_first == NULL) {
         sink->_last = &sink->_first;
@@ -119,16 +123,6 @@ static void settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t
 
 /* ---------------------------------------------------------------- deciding */
 
-static bool key_exists(cairn_writer_t *w, const cairn_key_t *key)
-{
-    const cairn_write_t *earlier = cairn_overlay_find(&w->overlay, key);
-    if (earlier != NULL)
-        return earlier->op == CAIRN_WRITE_PUT;
-    cairn_probe_t probe = {.space = w->space, .key = key, .may_wait = true};
-    cairn_loc_t loc;
-    return cairn_index_find(w->index, key->hash, cairn_probe_match, &probe, &loc);
-}
-
 /** bytes that this write must leave in the segment */
 static uint64_t reserve(const cairn_writer_t *w, const cairn_write_t *write)
 {
@@ -139,14 +133,30 @@ static uint64_t reserve(const cairn_writer_t *w, const cairn_write_t *write)
     return part < DELETE_RESERVE_BYTES ? part : DELETE_RESERVE_BYTES;
 }
 
+/** the largest record that fits an empty segment */
+static uint64_t span_max(const cairn_writer_t *w)
+{
+    return w->options.segment_bytes - CAIRN_SEGMENT_HEADER_BYTES - CAIRN_COMMIT_OVERHEAD_BYTES -
+           CAIRN_SEGMENT_FOOTER_BYTES;
+}
+
+/** decides a write; what it framed is right for as long as nothing else is admitted before it */
+static cairn_decision_t decide(cairn_writer_t *w, cairn_write_t *write, uint64_t now_ms)
+{
+    cairn_decide_limits_t limits = {.value_bytes_max = w->options.value_bytes_max,
+                                    .span_max = span_max(w)};
+    if (write->op != CAIRN_WRITE_SYNC)
+        return cairn_decide(write, w->index, w->space, &w->overlay, &limits, now_ms);
+    write->err = CAIRN_OK;
+    w->must_sync |= write->version > w->log.durable_version;
+    return CAIRN_DECIDED_ANSWER;
+}
+
 static admission_t admit(cairn_writer_t *w, cairn_write_t *write, bool *is_open, uint64_t now_ms)
 {
-    write->err = CAIRN_OK;
-    write->existed = key_exists(w, &write->key);
-    if (write->op == CAIRN_WRITE_DELETE && !write->existed) {
-        write->err = CAIRN_ERR_NOT_FOUND;
-        return ADMITTED;
-    }
+    cairn_decision_t decision = decide(w, write, now_ms);
+    if (decision != CAIRN_DECIDED_LOG)
+        return decision == CAIRN_DECIDED_LATER ? COMMIT_FULL : ADMITTED;
     uint64_t span = write->_span + reserve(w, write);
     if (!*is_open) {
         if (!cairn_log_segment_takes(&w->log, span))
@@ -263,7 +273,7 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
         settle_failed(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
         return;
     }
-    if (finish_async(w, from, to) && sync_log(w) != CAIRN_OK) {
+    if ((finish_async(w, from, to) || w->must_sync) && sync_log(w) != CAIRN_OK) {
         settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
         return;
     }
@@ -297,11 +307,13 @@ static cairn_err_t roll(cairn_writer_t *w)
 /** commits a run of the batch that begins at `from`; returns where the next begins */
 static size_t commit_some(cairn_writer_t *w, size_t from)
 {
-    uint64_t now_ms = cairn_os->now_ms();
+    uint64_t now_ms = cairn_clock_now(w->clock);
     bool is_open = false;
     admission_t admission = ADMITTED;
     size_t to = from;
+    cairn_clock_raise(w->clock, now_ms);
     cairn_overlay_clear(&w->overlay);
+    w->must_sync = false;
     while (to < w->batch_count && admission == ADMITTED) {
         admission = admit(w, w->batch[to], &is_open, now_ms);
         if (admission == ADMITTED)
@@ -309,6 +321,8 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     }
     if (is_open)
         finish_commit(w, from, to, now_ms);
+    else if (w->must_sync && w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK)
+        settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
     else
         settle_all(w, from, to, CAIRN_OK);
     if (admission == SEGMENT_FULL && !cairn_health_has_failed(w->health)) {
@@ -357,7 +371,7 @@ static bool has_work(cairn_writer_t *w)
 /** a commit of nothing but a MARK: the last one is durable, says the log itself */
 static void write_idle_mark(cairn_writer_t *w)
 {
-    uint64_t now_ms = cairn_os->now_ms();
+    uint64_t now_ms = cairn_clock_now(w->clock);
     if (!cairn_log_segment_takes(&w->log, 0)) {
         w->log.marked = true; /* the LINK of the next segment will say it */
         return;
@@ -436,7 +450,8 @@ static void *writer_main(void *arg)
 
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
-                                   cairn_health_t *health, const cairn_writer_options_t *options)
+                                   cairn_health_t *health, cairn_clock_t *clock,
+                                   const cairn_writer_options_t *options)
 {
     cairn_writer_t *w = cairn_os->calloc(1, sizeof(*w));
     if (w == NULL)
@@ -449,6 +464,7 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
     w->segments = segments;
     w->maintenance = maintenance;
     w->health = health;
+    w->clock = clock;
     cds_wfcq_init(&w->queue_head, &w->queue_tail);
     atomic_init(&w->counters.last_version, log->last_version);
     atomic_init(&w->counters.durable_version, log->durable_version);
@@ -475,9 +491,7 @@ cairn_err_t cairn_writer_enqueue(cairn_writer_t *w, cairn_write_t *write)
 {
     if (cairn_health_has_failed(w->health))
         return CAIRN_ERR_FAILED;
-    if (CAIRN_SEGMENT_HEADER_BYTES + CAIRN_COMMIT_OVERHEAD_BYTES + write->_span +
-            CAIRN_SEGMENT_FOOTER_BYTES >
-        w->options.segment_bytes)
+    if (write->_span > span_max(w))
         return CAIRN_ERR_TOO_LARGE;
     uint64_t ops = atomic_fetch_add_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
     uint64_t bytes =
@@ -489,6 +503,7 @@ cairn_err_t cairn_writer_enqueue(cairn_writer_t *w, cairn_write_t *write)
         atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
         return CAIRN_ERR_QUEUE_FULL;
     }
+    write->_queued_bytes = write->_span;
     write->_logged = write->_superseded = false;
     write->_same_key = NULL;
     cds_wfcq_node_init(&write->_node);

@@ -9,6 +9,7 @@
 #define CAIRN_STORAGE_WRITER_H
 
 #include "index/index.h"
+#include "storage/clock.h"
 #include "storage/log.h"
 #include "storage/maintenance.h"
 
@@ -17,6 +18,7 @@ typedef struct st_cairn_writer_t cairn_writer_t;
 typedef struct st_cairn_writer_options_t {
     uint64_t sync_interval_ms;
     uint64_t segment_bytes;
+    uint64_t value_bytes_max;
     uint64_t queue_ops_max;
     uint64_t queue_bytes_max;
     bool in_memory;
@@ -41,7 +43,8 @@ typedef struct st_cairn_writer_counters_t {
  */
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
-                                   cairn_health_t *health, const cairn_writer_options_t *options);
+                                   cairn_health_t *health, cairn_clock_t *clock,
+                                   const cairn_writer_options_t *options);
 
 /**
  * Finishes what is queued, syncs and marks it, ends the thread, frees. `*durable_version` becomes

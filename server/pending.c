@@ -1,0 +1,144 @@
+/*
+ * server/pending.c - requests that wait.
+ */
+#include "server/pending.h"
+
+#include "server/conn.h"
+#include "server/reply.h"
+
+/** what a write leads back to; in the request's pool */
+typedef struct st_waiting_t {
+    h2o_req_t *req;
+    cairn_pending_answer_cb on_written;
+} waiting_t;
+
+typedef struct st_load_t {
+    cairn_load_t super;
+    h2o_multithread_message_t message;
+    h2o_req_t *req;
+    cairn_key_t key;
+    cairn_pending_resume_cb on_loaded; /* a read that goes on */
+    cairn_write_t *write;              /* or a write that may be queued now */
+} load_t;
+
+cairn_store_t *cairn_pending_store(const h2o_req_t *req)
+{
+    /* acquire: pairs with main's release when the store is open */
+    return atomic_load_explicit(&cairn_worker_of(req)->server->store, memory_order_acquire);
+}
+
+/* ---------------------------------------------------------------- loads */
+
+/** on a thread of the I/O pool */
+static void on_load_done(cairn_load_t *super)
+{
+    load_t *load = (load_t *)super;
+    h2o_multithread_send_message(&cairn_worker_of(load->req)->loads, &load->message);
+}
+
+static load_t *new_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc)
+{
+    load_t *load = h2o_mem_alloc(sizeof(*load));
+    *load = (load_t){.super = {.loc = loc, .on_done = on_load_done}, .req = req, .key = *key};
+    return load;
+}
+
+void cairn_pending_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc,
+                        cairn_pending_resume_cb on_loaded)
+{
+    load_t *load = new_load(req, key, loc);
+    load->on_loaded = on_loaded;
+    cairn_store_load(cairn_pending_store(req), &load->super);
+}
+
+/* ---------------------------------------------------------------- writes */
+
+static void enqueue(h2o_req_t *req, cairn_write_t *write)
+{
+    cairn_err_t err = cairn_store_enqueue(cairn_pending_store(req), write);
+    if (err == CAIRN_OK) {
+        cairn_worker_of(req)->has_enqueued = true;
+        cairn_conn_park(cairn_conn_of(req));
+        return;
+    }
+    cairn_write_destroy(write);
+    cairn_reply_err(req, err);
+}
+
+void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_answer_cb on_written)
+{
+    if (write == NULL) {
+        cairn_reply_err(req, CAIRN_ERR_NOMEM);
+        return;
+    }
+    waiting_t *waiting = h2o_mem_alloc_pool(&req->pool, sizeof(*waiting));
+    *waiting = (waiting_t){.req = req, .on_written = on_written};
+    write->ctx = waiting;
+    write->sink = &cairn_worker_of(req)->sink;
+    bool builds_upon_it = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
+    uint64_t loc;
+    if (write->op != CAIRN_WRITE_SYNC &&
+        cairn_store_peek(cairn_pending_store(req), &write->key, builds_upon_it, &loc) ==
+            CAIRN_ERR_COLD) {
+        load_t *load = new_load(req, &write->key, loc);
+        load->write = write;
+        cairn_store_load(cairn_pending_store(req), &load->super);
+    } else {
+        enqueue(req, write);
+    }
+}
+
+/* ---------------------------------------------------------------- messages */
+
+typedef struct st_done_message_t {
+    h2o_multithread_message_t super;
+    cairn_write_t *list;
+} done_message_t;
+
+void cairn_pending_on_done(cairn_sink_t *sink, cairn_write_t *list)
+{
+    cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, sink, sink);
+    done_message_t *message = h2o_mem_alloc(sizeof(*message));
+    *message = (done_message_t){.list = list};
+    h2o_multithread_send_message(&worker->writes, &message->super);
+}
+
+static void answer(cairn_write_t *write)
+{
+    const waiting_t *waiting = write->ctx;
+    cairn_conn_unpark(cairn_conn_of(waiting->req));
+    waiting->on_written(waiting->req, write);
+    cairn_write_destroy(write);
+}
+
+void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    (void)receiver;
+    while (!h2o_linklist_is_empty(messages)) {
+        done_message_t *message =
+            H2O_STRUCT_FROM_MEMBER(done_message_t, super.link, messages->next);
+        h2o_linklist_unlink(&message->super.link);
+        for (cairn_write_t *write = message->list, *next; write != NULL; write = next) {
+            next = write->next;
+            answer(write);
+        }
+        free(message);
+    }
+}
+
+void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    (void)receiver;
+    while (!h2o_linklist_is_empty(messages)) {
+        load_t *load = H2O_STRUCT_FROM_MEMBER(load_t, message.link, messages->next);
+        h2o_linklist_unlink(&load->message.link);
+        /* a write goes on whatever the load found: it is the writer that decides about damage */
+        if (load->write != NULL)
+            enqueue(load->req, load->write);
+        else if (load->super.err != CAIRN_OK)
+            cairn_reply_err(load->req, load->super.err);
+        else
+            load->on_loaded(load->req, &load->key, load->super.loc);
+        free(load);
+    }
+}

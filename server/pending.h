@@ -1,0 +1,41 @@
+/*
+ * server/pending.h - requests that wait: for the writer, or for a record to come from the disk.
+ *
+ * A request of HTTP/1, the only protocol spoken here, does not die before it is answered: libh2o
+ * neither reads from its connection nor times it out. So what waits points to its request, and a write
+ * borrows the body in place.
+ */
+#ifndef CAIRN_SERVER_PENDING_H
+#define CAIRN_SERVER_PENDING_H
+
+#include "server/worker.h"
+
+/** The store; requests come to those who use it only once it is open. */
+cairn_store_t *cairn_pending_store(const h2o_req_t *req);
+
+/** goes on with a request whose record has been brought in and verified, and lies at `loaded` */
+typedef void (*cairn_pending_resume_cb)(h2o_req_t *req, const cairn_key_t *key, uint64_t loaded);
+
+/** Brings the record at `loc` in, then calls `on_loaded`, or answers that it cannot be read. */
+void cairn_pending_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc,
+                        cairn_pending_resume_cb on_loaded);
+
+/** answers a request whose write has been decided */
+typedef void (*cairn_pending_answer_cb)(h2o_req_t *req, const cairn_write_t *write);
+
+/**
+ * Queues a write for the request, which `on_written` answers; what the writer will look at is brought
+ * in before, so that it need not wait for the disk. A write that cannot be queued is answered here.
+ *
+ * Owner: takes `write`, and NULL for one there was no memory for.
+ */
+void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_answer_cb on_written);
+
+/** What a worker does with writes that come back, and with loads. */
+void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
+void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
+
+/** The on_done of a worker's sink; runs on the writer thread. */
+void cairn_pending_on_done(cairn_sink_t *sink, cairn_write_t *list);
+
+#endif

@@ -1,0 +1,291 @@
+/*
+ * server/reply_value.c - answers that carry a value, or a part of one, or say that it has not changed.
+ *
+ * Conditions first, then the range, in the order of RFC 9110, section 13.2.2.
+ */
+#include "server/reply.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/pending.h"
+#include "server/range.h"
+
+/** values up to this size are copied, so that a slow reader holds no segment */
+#define COPY_BYTES_MAX 16384
+/** larger ones go out in pieces, so that one of them does not hold the loop */
+#define PIECE_BYTES ((size_t)256 << 10)
+/** "18446744073709551615" in quotes */
+#define ETAG_BYTES_MAX 22
+
+static size_t format_etag(char *out, uint64_t version)
+{
+    char digits[20];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + version % 10);
+    while ((version /= 10) != 0);
+    size_t at = 0;
+    out[at++] = '"';
+    while (n != 0)
+        out[at++] = digits[--n];
+    out[at++] = '"';
+    return at;
+}
+
+void cairn_reply_add_etag(h2o_req_t *req, uint64_t version)
+{
+    char *etag = h2o_mem_alloc_pool(&req->pool, ETAG_BYTES_MAX);
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, etag,
+                   format_etag(etag, version));
+}
+
+/** HTTP dates of late, by their second: formatting one costs as much as finding the value */
+static const char *http_date(uint64_t seconds)
+{
+    static __thread struct {
+        uint64_t seconds;
+        char text[H2O_TIMESTR_RFC1123_LEN + 1];
+    } dates[64];
+    size_t i = seconds % (sizeof(dates) / sizeof(dates[0]));
+    if (dates[i].seconds != seconds || dates[i].text[0] == '\0') {
+        time_t t = (time_t)seconds;
+        struct tm tm;
+        gmtime_r(&t, &tm);
+        h2o_time2str_rfc1123(dates[i].text, &tm);
+        dates[i].seconds = seconds;
+    }
+    return dates[i].text;
+}
+
+/** the headers a client stored with the value; copied, since the map may go before the answer has */
+static bool add_meta(h2o_req_t *req, cairn_bytes_t meta)
+{
+    bool has_type = false;
+    cairn_meta_tag_t tag;
+    cairn_bytes_t content;
+    for (size_t at = 0; cairn_meta_next(meta, &at, &tag, &content);) {
+        h2o_iovec_t text = h2o_strdup(&req->pool, content.base, content.count);
+        const h2o_token_t *token = NULL;
+        if (tag == CAIRN_META_CONTENT_TYPE) {
+            token = H2O_TOKEN_CONTENT_TYPE;
+            has_type = true;
+        } else if (tag == CAIRN_META_CONTENT_ENCODING) {
+            token = H2O_TOKEN_CONTENT_ENCODING;
+        } else if (tag == CAIRN_META_CACHE_CONTROL) {
+            token = H2O_TOKEN_CACHE_CONTROL;
+        } else if (tag == CAIRN_META_USER) {
+            size_t name_bytes = strlen(text.base); /* h2o_strdup ends it for sure */
+            if (name_bytes < text.len)
+                h2o_add_header_by_str(&req->pool, &req->res.headers, text.base, name_bytes, 0, NULL,
+                                      text.base + name_bytes + 1, text.len - name_bytes - 1);
+        }
+        if (token != NULL)
+            h2o_add_header(&req->pool, &req->res.headers, token, NULL, text.base, text.len);
+    }
+    return has_type;
+}
+
+static void add_text(h2o_req_t *req, const h2o_token_t *token, const char *text, size_t count)
+{
+    h2o_add_header(&req->pool, &req->res.headers, token, NULL, text, count);
+}
+
+static void add_date(h2o_req_t *req, const h2o_token_t *token, uint64_t ms)
+{
+    char *text = h2o_mem_alloc_pool(&req->pool, H2O_TIMESTR_RFC1123_LEN);
+    memcpy(text, http_date(ms / 1000), H2O_TIMESTR_RFC1123_LEN);
+    add_text(req, token, text, H2O_TIMESTR_RFC1123_LEN);
+}
+
+/** what a 200, 206 or 304 says of the value */
+static void add_validators(h2o_req_t *req, const cairn_value_t *value)
+{
+    cairn_reply_add_etag(req, value->version);
+    add_date(req, H2O_TOKEN_LAST_MODIFIED, value->written_ms);
+    if (value->expiry_ms == 0)
+        return;
+    uint64_t now_ms = cairn_store_now_ms(cairn_pending_store(req));
+    uint64_t left_ms = value->expiry_ms > now_ms ? value->expiry_ms - now_ms : 0;
+    char *text = h2o_mem_alloc_pool(&req->pool, sizeof("max-age=18446744073709551615"));
+    int n = snprintf(text, sizeof("max-age=18446744073709551615"), "max-age=%" PRIu64, left_ms / 1000);
+    add_date(req, H2O_TOKEN_EXPIRES, value->expiry_ms);
+    add_text(req, H2O_TOKEN_CACHE_CONTROL, text, (size_t)n);
+}
+
+static void add_value_headers(h2o_req_t *req, const cairn_value_t *value)
+{
+    if (value->meta.count == 0 || !add_meta(req, value->meta))
+        add_text(req, H2O_TOKEN_CONTENT_TYPE, H2O_STRLIT("application/octet-stream"));
+    add_validators(req, value);
+    add_text(req, H2O_TOKEN_ACCEPT_RANGES, H2O_STRLIT("bytes"));
+}
+
+/* ---------------------------------------------------------------- conditions and ranges */
+
+/** the headers that change what a GET answers */
+typedef struct st_asked_t {
+    cairn_condition_texts_t conditions;
+    cairn_bytes_t range;
+    cairn_bytes_t if_range;
+} asked_t;
+
+/** one walk over the headers, which mostly have none of these */
+static bool find_asked(const h2o_req_t *req, asked_t *asked)
+{
+    bool found = false;
+    memset(asked, 0, sizeof(*asked));
+    for (size_t i = 0; i < req->headers.size; ++i) {
+        const h2o_header_t *header = &req->headers.entries[i];
+        const h2o_iovec_t *name = header->name;
+        cairn_bytes_t *text = name == &H2O_TOKEN_IF_MATCH->buf ? &asked->conditions.if_match
+                              : name == &H2O_TOKEN_IF_NONE_MATCH->buf
+                                  ? &asked->conditions.if_none_match
+                              : name == &H2O_TOKEN_IF_MODIFIED_SINCE->buf
+                                  ? &asked->conditions.if_modified_since
+                              : name == &H2O_TOKEN_IF_UNMODIFIED_SINCE->buf
+                                  ? &asked->conditions.if_unmodified_since
+                              : name == &H2O_TOKEN_RANGE->buf    ? &asked->range
+                              : name == &H2O_TOKEN_IF_RANGE->buf ? &asked->if_range
+                                                                 : NULL;
+        if (text == NULL)
+            continue;
+        *text = (cairn_bytes_t){header->value.base, header->value.len};
+        found = true;
+    }
+    return found;
+}
+
+bool cairn_reply_condition_texts(const h2o_req_t *req, cairn_condition_texts_t *texts)
+{
+    asked_t asked;
+    find_asked(req, &asked);
+    *texts = asked.conditions;
+    return texts->if_match.base != NULL || texts->if_none_match.base != NULL ||
+           texts->if_modified_since.base != NULL || texts->if_unmodified_since.base != NULL;
+}
+
+/** true if the conditions forbid the value, and that has been answered */
+static bool answer_conditions(h2o_req_t *req, const asked_t *asked, const cairn_value_t *value)
+{
+    cairn_conditions_t conditions;
+    const char *fault = cairn_conditions_parse(&asked->conditions, &conditions);
+    if (fault != NULL) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_CONDITION, "%s", fault);
+        return true;
+    }
+    switch (cairn_conditions_check_read(&conditions, value->version, value->written_ms)) {
+    case CAIRN_CONDITION_FAILED:
+        cairn_reply_add_etag(req, value->version);
+        cairn_reply_err(req, CAIRN_ERR_PRECONDITION);
+        return true;
+    case CAIRN_CONDITION_NOT_MODIFIED:
+        add_validators(req, value);
+        cairn_reply_empty(req, 304, "Not Modified");
+        return true;
+    case CAIRN_CONDITION_PASSED:
+        break;
+    }
+    return false;
+}
+
+/** whether a range may be served: If-Range names this very value, or was not sent */
+static bool range_applies(const asked_t *asked, const cairn_value_t *value)
+{
+    uint64_t version, seconds;
+    if (asked->range.base == NULL)
+        return false;
+    if (asked->if_range.base == NULL)
+        return true;
+    if (cairn_conditions_parse_etag(asked->if_range, &version))
+        return version == value->version;
+    return cairn_conditions_parse_date(asked->if_range, &seconds) &&
+           seconds == value->written_ms / 1000;
+}
+
+/** narrows the value to what was asked for; true if it is outside, and that has been answered */
+static bool answer_range(h2o_req_t *req, const asked_t *asked, cairn_value_t *value)
+{
+    uint64_t first, last, size = value->count;
+    if (!range_applies(asked, value) ||
+        !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")))
+        return false;
+    cairn_range_result_t result = cairn_range_parse(asked->range, size, &first, &last);
+    if (result == CAIRN_RANGE_WHOLE)
+        return false;
+    char *text = h2o_mem_alloc_pool(&req->pool, 80);
+    if (result == CAIRN_RANGE_UNSATISFIABLE) {
+        int n = snprintf(text, 80, "bytes */%" PRIu64, size);
+        add_text(req, H2O_TOKEN_CONTENT_RANGE, text, (size_t)n);
+        cairn_reply_add_etag(req, value->version);
+        cairn_reply_problem(req, CAIRN_PROBLEM_RANGE_NOT_SATISFIABLE,
+                            "the value has %" PRIu64 " bytes", size);
+        return true;
+    }
+    int n = snprintf(text, 80, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size);
+    add_text(req, H2O_TOKEN_CONTENT_RANGE, text, (size_t)n);
+    req->res.status = 206;
+    req->res.reason = "Partial Content";
+    value->bytes += first;
+    value->count = last - first + 1;
+    return false;
+}
+
+/* ---------------------------------------------------------------- sending */
+
+/** a large value on its way out of the map */
+typedef struct st_sender_t {
+    h2o_generator_t super;
+    cairn_value_t value;
+    size_t sent;
+} sender_t;
+
+static void on_sender_dispose(void *p)
+{
+    cairn_value_unpin(&((sender_t *)p)->value);
+}
+
+static void send_piece(h2o_generator_t *super, h2o_req_t *req)
+{
+    sender_t *sender = (sender_t *)super;
+    size_t left = sender->value.count - sender->sent;
+    size_t count = left < PIECE_BYTES ? left : PIECE_BYTES;
+    h2o_iovec_t piece = h2o_iovec_init(sender->value.bytes + sender->sent, count);
+    sender->sent += count;
+    h2o_send(req, &piece, 1, count == left ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void send_from_map(h2o_req_t *req, const cairn_value_t *value)
+{
+    sender_t *sender = h2o_mem_alloc_shared(&req->pool, sizeof(*sender), on_sender_dispose);
+    *sender = (sender_t){.super = {.proceed = send_piece}, .value = *value};
+    cairn_value_pin(value);
+    req->res.content_length = value->count;
+    cairn_reply_start(req, &sender->super);
+    send_piece(&sender->super, req);
+}
+
+void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
+{
+    asked_t asked;
+    cairn_value_t value = *whole;
+    req->res.status = 200;
+    req->res.reason = "OK";
+    if (find_asked(req, &asked) &&
+        (answer_conditions(req, &asked, &value) || answer_range(req, &asked, &value)))
+        return;
+    add_value_headers(req, &value);
+    if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"))) {
+        cairn_reply_body(req, NULL, value.count);
+        return;
+    }
+    cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
+    if (value.count > COPY_BYTES_MAX) {
+        send_from_map(req, &value);
+        return;
+    }
+    char *copy = h2o_mem_alloc_pool(&req->pool, value.count + 1);
+    memcpy(copy, value.bytes, value.count);
+    cairn_reply_body(req, copy, value.count);
+}

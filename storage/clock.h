@@ -1,0 +1,33 @@
+/*
+ * storage/clock.h - the wall clock, which never runs backwards, not even over a restart.
+ *
+ * Expiry is a point in time. Were the clock set back, or a machine started with the wrong date, what
+ * had expired would come back; so time is at least what the log has seen.
+ */
+#ifndef CAIRN_STORAGE_CLOCK_H
+#define CAIRN_STORAGE_CLOCK_H
+
+#include <stdatomic.h>
+
+#include "storage/os.h"
+
+typedef struct st_cairn_clock_t {
+    _Atomic uint64_t floor_ms; /* relaxed: a point in time, nothing else hangs on it */
+} cairn_clock_t;
+
+/** Milliseconds since 1970. Threads: any. */
+static inline uint64_t cairn_clock_now(const cairn_clock_t *clock)
+{
+    uint64_t now = cairn_os->now_ms();
+    uint64_t floor = atomic_load_explicit(&clock->floor_ms, memory_order_relaxed);
+    return now > floor ? now : floor;
+}
+
+/** The log has a record of this time. Threads: the writer, recovery before it. */
+static inline void cairn_clock_raise(cairn_clock_t *clock, uint64_t ms)
+{
+    if (ms > atomic_load_explicit(&clock->floor_ms, memory_order_relaxed))
+        atomic_store_explicit(&clock->floor_ms, ms, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * storage/decide.c - what comes of a write, given what its key has at this moment.
+ */
+#include "storage/decide.h"
+
+#include <string.h>
+
+#include "storage/probe.h"
+#include "storage/write.h"
+
+/** what the key has */
+typedef struct st_present_t {
+    cairn_current_t current;
+    bool is_damaged; /* there is something, and it cannot be read */
+    bool is_in_pieces; /* its value is in this commit, and not in one piece */
+    const cairn_record_t *record; /* NULL if there is none */
+    cairn_segment_t *segment;     /* NULL if the record is in this commit */
+} present_t;
+
+static void take_record(present_t *present, const cairn_record_t *r, uint64_t now_ms)
+{
+    uint64_t expiry_ms = cairn_record_expiry_ms(r);
+    if (expiry_ms != 0 && expiry_ms <= now_ms)
+        return;
+    present->record = r;
+    present->current = (cairn_current_t){
+        .exists = true, .version = r->version, .written_ms = cairn_record_written_ms(r)};
+}
+
+static void look_up(present_t *present, const cairn_write_t *write, cairn_index_t *index,
+                    const cairn_space_t *space, const cairn_overlay_t *overlay, uint64_t now_ms)
+{
+    *present = (present_t){.record = NULL};
+    const cairn_write_t *earlier = cairn_overlay_find(overlay, &write->key);
+    if (earlier != NULL) {
+        if (earlier->op != CAIRN_WRITE_DELETE)
+            take_record(present, earlier->_record, now_ms);
+        present->is_in_pieces = earlier->_middle_bytes + earlier->_tail_bytes != 0;
+        return;
+    }
+    cairn_probe_t probe = {.space = space, .key = &write->key, .may_wait = true};
+    cairn_loc_t loc;
+    if (!cairn_index_find(index, write->key.hash, cairn_probe_match, &probe, &loc))
+        return;
+    present->segment = cairn_space_segment(space, loc);
+    if (probe.damaged) {
+        present->is_damaged = true;
+        present->current.exists = true;
+    } else {
+        take_record(present, cairn_space_record(space, loc), now_ms);
+    }
+}
+
+/** reads a whole text as a signed 64-bit number; false if it is none */
+static bool parse_number(const uint8_t *text, size_t count, int64_t *number)
+{
+    bool negative = count != 0 && text[0] == '-';
+    size_t at = negative ? 1 : 0;
+    int64_t n = 0;
+    if (at == count)
+        return false;
+    for (; at < count; ++at) {
+        if (text[at] < '0' || text[at] > '9' || __builtin_mul_overflow(n, 10, &n) ||
+            __builtin_sub_overflow(n, text[at] - '0', &n))
+            return false;
+    }
+    /* summed up below zero, where there is room for one more */
+    return negative ? (*number = n, true) : !__builtin_sub_overflow(0, n, number);
+}
+
+static cairn_err_t decide_incr(cairn_write_t *write, const present_t *present)
+{
+    int64_t number = 0;
+    const cairn_record_t *r = present->record;
+    if (r != NULL && !parse_number(cairn_record_value(r), r->value_bytes, &number))
+        return CAIRN_ERR_NOT_A_NUMBER;
+    if (__builtin_add_overflow(number, write->by, &number))
+        return CAIRN_ERR_OVERFLOW;
+    cairn_write_frame_number(write, r, number);
+    return CAIRN_OK;
+}
+
+static cairn_err_t decide_append(cairn_write_t *write, const present_t *present,
+                                 const cairn_decide_limits_t *limits)
+{
+    const cairn_record_t *r = present->record;
+    uint64_t bytes = write->_given.count + (r != NULL ? r->value_bytes : 0);
+    size_t meta_bytes = r != NULL ? r->meta_bytes : write->_given_meta.count;
+    if (bytes > limits->value_bytes_max ||
+        cairn_record_span(write->key.count, meta_bytes, bytes) > limits->span_max)
+        return CAIRN_ERR_TOO_LARGE;
+    cairn_write_frame_append(write, r, present->segment);
+    return CAIRN_OK;
+}
+
+static cairn_err_t decide(cairn_write_t *write, const present_t *present,
+                          const cairn_decide_limits_t *limits)
+{
+    bool reads_value = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
+    if (present->is_damaged && (reads_value || write->conditions != NULL))
+        return CAIRN_ERR_DAMAGED;
+    if (write->conditions != NULL &&
+        !cairn_conditions_hold(write->conditions, &present->current))
+        return CAIRN_ERR_PRECONDITION;
+    if (write->op == CAIRN_WRITE_DELETE && !present->current.exists)
+        return CAIRN_ERR_NOT_FOUND;
+    /* what the checksum does not hold together is not built upon */
+    if (reads_value && present->segment != NULL && present->record != NULL &&
+        !cairn_record_body_is_valid(present->record))
+        return CAIRN_ERR_DAMAGED;
+    if (write->op == CAIRN_WRITE_INCR)
+        return decide_incr(write, present);
+    if (write->op == CAIRN_WRITE_APPEND)
+        return decide_append(write, present, limits);
+    return CAIRN_OK;
+}
+
+cairn_decision_t cairn_decide(cairn_write_t *write, cairn_index_t *index,
+                              const cairn_space_t *space, const cairn_overlay_t *overlay,
+                              const cairn_decide_limits_t *limits, uint64_t now_ms)
+{
+    present_t present;
+    look_up(&present, write, index, space, overlay, now_ms);
+    bool reads_value = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
+    if (reads_value && present.is_in_pieces)
+        return CAIRN_DECIDED_LATER;
+    write->existed = present.current.exists;
+    write->version = present.current.version; /* what a failed condition answers with */
+    write->err = decide(write, &present, limits);
+    if (write->err != CAIRN_OK)
+        return CAIRN_DECIDED_ANSWER;
+    bool keeps_expiry = reads_value && write->ttl_ms == 0 && present.record != NULL;
+    write->_record->expiry = write->ttl_ms != 0 ? now_ms + write->ttl_ms
+                             : keeps_expiry     ? cairn_record_expiry_ms(present.record)
+                                                : 0;
+    return CAIRN_DECIDED_LOG;
+}

@@ -1,0 +1,27 @@
+/*
+ * storage/write.h - framing a write as the record it will be.
+ *
+ * A record under way is up to four pieces: head, key, meta and what was copied of the value, in one
+ * buffer; a value in the map that is appended to; a value borrowed from the submitter; padding.
+ */
+#ifndef CAIRN_STORAGE_WRITE_H
+#define CAIRN_STORAGE_WRITE_H
+
+#include "storage/segment.h"
+#include "storage/store.h"
+
+/** Makes the write a PUT of this number, with the meta of `present` (NULL if there is none). */
+void cairn_write_frame_number(cairn_write_t *write, const cairn_record_t *present, int64_t number);
+
+/**
+ * Makes the write a PUT of the value of `present` (NULL if there is none) and what was given to
+ * append to it, with the meta of `present`. A large value is borrowed from the map of `segment`, which
+ * is pinned until cairn_write_unframe().
+ */
+void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
+                              cairn_segment_t *segment);
+
+/** Lets go of what framing has borrowed from the map. Harmless when repeated. */
+void cairn_write_unframe(cairn_write_t *write);
+
+#endif
