@@ -153,6 +153,14 @@ static void check_afterwards(fixture_t *f, const model_t *m, const char *when)
                    (unsigned long long)m->allowed[k]);
         CU_ASSERT(number != 0 && number != ~(uint64_t)0 && (number & m->allowed[k]) != 0);
     }
+    /* recovery leaves nothing half done: all but the newest are sealed, and there is no spare name
+     */
+    cairn_segment_info_t infos[32];
+    size_t count = cairn_store_segments(f->store, 0, infos, 32);
+    for (size_t i = 0; i + 1 < count; ++i)
+        CU_ASSERT(infos[i].sealed);
+    for (size_t i = 0; i < count; ++i)
+        CU_ASSERT_EQUAL(access(fixture_path(f, infos[i].name), F_OK), 0);
     CU_ASSERT_EQUAL(fixture_put(f, "afterwards", "works").err, CAIRN_OK);
     fixture_restart(f);
     CU_ASSERT(fixture_has(f, "afterwards", "works"));
@@ -347,6 +355,55 @@ static void the_process_dies_in_recovery(void)
         fixture_dispose(&origin);
     }
     CU_ASSERT(deaths > 50 / STRIDE);
+}
+
+/** the newest segment, known to STORE, lost its only commit: it is removed, and must not be missed
+ */
+static void the_process_dies_dropping_an_unused_segment(void)
+{
+    fixture_t f, origin;
+    static uint8_t value[10000], zeroes[FIXTURE_SEGMENT_BYTES - 4096];
+    fixture_init(&f, TEMP_DIR_IN_MEMORY);
+    fixture_init(&origin, TEMP_DIR_IN_MEMORY);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    cairn_store_stats_t stats = {0};
+    fixture_put(&f, "k", "v");
+    for (int i = 0; i < 20 && stats.segments < 2; ++i) {
+        cairn_bytes_t v = {value, sizeof(value)};
+        fixture_write(&f, CAIRN_WRITE_PUT, text("filler"), nothing, v, CAIRN_SYNC);
+        cairn_store_stats(f.store, &stats);
+    }
+    usleep(200000); /* the roll is over and STORE replaced */
+    copy_dir(f.dir.path, origin.dir.path);
+    fixture_dispose(&f);
+    char name[32];
+    CU_ASSERT_FATAL(fixture_segment_name(&origin, 0, name));
+    FILE *file = fopen(fixture_path(&origin, name), "r+b");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT(fseek(file, 4096, SEEK_SET) == 0 && fwrite(zeroes, sizeof(zeroes), 1, file) == 1);
+    fclose(file);
+    unlink(fixture_path(&origin, "next.seg"));
+    unsigned deaths = 0;
+    for (uint64_t after = 1; after < 100; ++after) {
+        fixture_init(&f, TEMP_DIR_IN_MEMORY);
+        copy_dir(origin.dir.path, f.dir.path);
+        fault_os_install();
+        fault_os_freeze_after(after, false);
+        if (fixture_open(&f) == CAIRN_OK)
+            fixture_close(&f);
+        bool has_died = fault_os_changes() >= after;
+        fault_os_remove();
+        cairn_err_t err = fixture_open(&f);
+        CU_ASSERT_EQUAL(err, CAIRN_OK);
+        if (err == CAIRN_OK)
+            CU_ASSERT(fixture_has(&f, "k", "v"));
+        fixture_dispose(&f);
+        if (!has_died)
+            break;
+        ++deaths;
+    }
+    CU_ASSERT(deaths >= 6); /* STORE is written, synced, renamed, synced; then the file goes */
+    fixture_dispose(&origin);
 }
 
 /* ---------------------------------------------------------------- the states */
@@ -574,4 +631,6 @@ void suite_faults(void)
     CU_add_test(s, "each call fails while a crash is recovered", each_call_fails_in_recovery);
     CU_add_test(s, "the process dies at each change on disk", the_process_dies_at_each_change);
     CU_add_test(s, "the process dies again while it recovers", the_process_dies_in_recovery);
+    CU_add_test(s, "the process dies while it drops an unused segment",
+                the_process_dies_dropping_an_unused_segment);
 }
