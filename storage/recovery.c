@@ -399,14 +399,23 @@ static cairn_err_t check_against_store(recovery_t *r)
 
 /* ---------------------------------------------------------------- setting things right */
 
-static void drop_file(recovery_t *r, file_t *file)
+/**
+ * Removes it for good before the log goes on without it: found again, after the log has gone on, it
+ * would not fit any more and the store would not open.
+ */
+static cairn_err_t drop_file(recovery_t *r, file_t *file)
 {
     /* it is the last one opened, so the last one in the list */
     assert(r->segments->count != 0 && r->segments->list[r->segments->count - 1] == file->segment);
     --r->segments->count;
     cairn_segment_close(file->segment);
     file->segment = NULL;
-    cairn_os->unlink(r->dir->fd, file->name);
+    int removed = cairn_os->unlink(r->dir->fd, file->name);
+    if (removed < 0)
+        return fail(r, CAIRN_ERR_IO, "%s: cannot be removed: %s", file->name, strerror(-removed));
+    if (cairn_dir_sync(r->dir) != CAIRN_OK)
+        return fail(r, CAIRN_ERR_IO, "%s: its removal cannot be synced", file->name);
+    return CAIRN_OK;
 }
 
 static cairn_err_t set_right(recovery_t *r, file_t *file, bool is_last)
@@ -463,9 +472,7 @@ static cairn_err_t set_all_right(recovery_t *r)
      * crash in between it would be missed */
     if (unused != NULL && err != CAIRN_OK && unused->first_version == known_newest)
         return fail(r, err, "STORE cannot be replaced: %s", cairn_strerror(err));
-    if (unused != NULL)
-        drop_file(r, unused);
-    return CAIRN_OK;
+    return unused != NULL ? drop_file(r, unused) : CAIRN_OK;
 }
 
 cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments_t *segments,

@@ -30,6 +30,7 @@ void fixture_init(fixture_t *f, temp_dir_place_t place)
     f->options = (cairn_store_options_t){
         .path = f->dir.path,
         .segment_bytes = FIXTURE_SEGMENT_BYTES,
+        .value_bytes_max = (uint64_t)16 << 20,
         .sync_interval_ms = 60000,
         .queue_ops_max = 100000,
         .queue_bytes_max = (uint64_t)1 << 30,

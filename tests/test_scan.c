@@ -59,7 +59,8 @@ static uint64_t add(log_t *log, const char *key, size_t value_bytes, uint8_t fla
                           .written = (uint64_t)CAIRN_RECORD_PUT << 48 | (uint64_t)flags << 56};
     memcpy(body, key, key_bytes);
     memset(body + key_bytes, 'v', value_bytes);
-    r->body_sum = cairn_record_body_sum(body, key_bytes + value_bytes, NULL, 0);
+    const cairn_bytes_t whole = {body, key_bytes + value_bytes};
+    r->body_sum = cairn_record_body_sum(&whole, 1);
     r->head_sum = cairn_record_head_sum(r, SALT, offset);
     log->chain = cairn_chain_next(&log->chain, r);
     log->end += cairn_record_bytes(r);

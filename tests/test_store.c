@@ -844,9 +844,9 @@ static void peek_says_what_a_write_would_wait_for(void)
     uint64_t loc = 0;
     start(&f, TEMP_DIR_ON_DISK);
     cairn_key_t key = cairn_key("k", 1), other = cairn_key("other", 5);
-    CU_ASSERT_EQUAL(cairn_store_peek(f.store, &other, &loc), CAIRN_OK);
+    CU_ASSERT_EQUAL(cairn_store_peek(f.store, &other, false, &loc), CAIRN_OK);
     put_filled(&f, text("k"), 1000, 1, CAIRN_SYNC);
-    CU_ASSERT_EQUAL(cairn_store_peek(f.store, &key, &loc), CAIRN_OK);
+    CU_ASSERT_EQUAL(cairn_store_peek(f.store, &key, false, &loc), CAIRN_OK);
     fixture_dispose(&f);
 }
 
