@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "storage/os.h"
 
@@ -353,6 +354,15 @@ bool fault_os_has_fired(void)
 uint64_t fault_os_calls_since_fired(fault_function_t function)
 {
     return atomic_load(&state.calls[function]) - atomic_load(&state.calls_when_fired[function]);
+}
+
+void fault_os_wait_until_quiet(void)
+{
+    uint64_t before;
+    do {
+        before = fault_os_changes();
+        usleep(80000); /* four times what the writer waits before its idle mark */
+    } while (fault_os_changes() != before);
 }
 
 const char *fault_os_name(fault_function_t function)

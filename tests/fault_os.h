@@ -16,8 +16,9 @@
 
 #define FAULT_FUNCTIONS(X)                                                                         \
     X(open_dir)                                                                                    \
-    X(list) X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size)        \
-        X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)      \
+    X(list)                                                                                        \
+    X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size) X(preallocate) \
+        X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)                     \
             X(overwrites_in_place) X(reserve) X(unreserve) X(map) X(unmap) X(will_need)            \
                 X(populate) X(is_resident) X(alloc) X(calloc) X(random)
 
@@ -66,6 +67,9 @@ uint64_t fault_os_changes(void);
 bool fault_os_has_fired(void);
 /** Calls of `function` since the staged failure was first met, that one included. */
 uint64_t fault_os_calls_since_fired(fault_function_t function);
+
+/** Waits until maintenance and the idle mark are over: nothing has changed on disk for a while. */
+void fault_os_wait_until_quiet(void);
 
 const char *fault_os_name(fault_function_t function);
 

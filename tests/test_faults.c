@@ -365,6 +365,7 @@ static void the_process_dies_dropping_an_unused_segment(void)
     static uint8_t value[10000], zeroes[FIXTURE_SEGMENT_BYTES - 4096];
     fixture_init(&f, TEMP_DIR_IN_MEMORY);
     fixture_init(&origin, TEMP_DIR_IN_MEMORY);
+    fault_os_install();
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     cairn_store_stats_t stats = {0};
     fixture_put(&f, "k", "v");
@@ -373,9 +374,10 @@ static void the_process_dies_dropping_an_unused_segment(void)
         fixture_write(&f, CAIRN_WRITE_PUT, text("filler"), nothing, v, CAIRN_SYNC);
         cairn_store_stats(f.store, &stats);
     }
-    usleep(200000); /* the roll is over and STORE replaced */
+    fault_os_wait_until_quiet(); /* the roll is over and STORE replaced */
     copy_dir(f.dir.path, origin.dir.path);
     fixture_dispose(&f);
+    fault_os_remove();
     char name[32];
     CU_ASSERT_FATAL(fixture_segment_name(&origin, 0, name));
     FILE *file = fopen(fixture_path(&origin, name), "r+b");
@@ -417,8 +419,7 @@ static void a_failed_sync_poisons(void)
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     CU_ASSERT_EQUAL(fixture_put(&f, "before", "durable").err, CAIRN_OK);
     CU_ASSERT_EQUAL(fixture_put(&f, "k", "old").err, CAIRN_OK);
-    usleep(
-        150000); /* the roll's maintenance and the idle mark are over: the next sync is the put's */
+    fault_os_wait_until_quiet(); /* the next sync is the put's */
     fault_os_fail(FAULT_sync, 1, EIO, false);
     CU_ASSERT_EQUAL(fixture_put(&f, "k", "new").err, CAIRN_ERR_UNKNOWN);
     CU_ASSERT(fault_os_has_fired());
@@ -446,7 +447,7 @@ static void a_failed_sync_of_async_writes_poisons(void)
     fault_os_install();
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     CU_ASSERT_EQUAL(fixture_put(&f, "first", "v").err, CAIRN_OK);
-    usleep(150000);
+    fault_os_wait_until_quiet();
     fault_os_fail(FAULT_sync, 1, EIO, true);
     CU_ASSERT_EQUAL(
         fixture_write(&f, CAIRN_WRITE_PUT, text("k"), nothing, text("v"), CAIRN_ASYNC).err,
@@ -541,7 +542,7 @@ static void a_write_that_finds_no_room_leaves_no_trace(void)
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     outcome_t first = fixture_put(&f, "k", "v");
     CU_ASSERT_EQUAL(first.err, CAIRN_OK);
-    usleep(150000);
+    fault_os_wait_until_quiet();
     fault_os_fail(FAULT_pwritev, 1, ENOSPC, false);
     CU_ASSERT_EQUAL(fixture_put(&f, "k", "w").err, CAIRN_ERR_DISK_FULL);
     CU_ASSERT(fixture_has(&f, "k", "v"));
@@ -590,7 +591,7 @@ static void short_writes_are_finished(void)
     fault_os_install();
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     CU_ASSERT_EQUAL(fixture_put(&f, "first", "v").err, CAIRN_OK);
-    usleep(150000);
+    fault_os_wait_until_quiet();
     for (size_t i = 1; i < sizeof(value); ++i)
         value[i] = (uint8_t)(i * 7);
     /* inside the MARK, inside the head, between the pieces, inside the value */

@@ -408,7 +408,7 @@ static void what_a_failed_commit_decided_is_not_answered(void)
     CU_ASSERT_EQUAL(fixture_put(&f, "k", "v").err, CAIRN_OK);
     waiter_init(&waiter);
     gate_close(&gate, &f);
-    usleep(150000); /* maintenance has finished the roll: the next sync is the commit's */
+    fault_os_wait_until_quiet(); /* the next sync is the commit's */
     for (int i = 0; i < 2; ++i) {
         cairn_write_t *write =
             fixture_frame(&waiter, CAIRN_WRITE_DELETE, text("k"), nothing, CAIRN_SYNC);
@@ -1206,9 +1206,10 @@ static void a_newest_segment_lost_after_a_crash_is_noticed(void)
 {
     fixture_t f, copy;
     char name[32];
+    fault_os_install();
     make_rolled(&f);
-    /* STORE is replaced a moment after the roll; a copy taken now is what a crash leaves */
-    usleep(100000);
+    /* STORE is replaced a moment after the roll; a copy taken then is what a crash leaves */
+    fault_os_wait_until_quiet();
     fixture_init(&copy, TEMP_DIR_IN_MEMORY);
     copy_dir(f.dir.path, copy.dir.path);
     CU_ASSERT_FATAL(fixture_segment_name(&copy, 0, name));
@@ -1217,6 +1218,7 @@ static void a_newest_segment_lost_after_a_crash_is_noticed(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(copy.errmsg, name));
     fixture_dispose(&copy);
     fixture_dispose(&f);
+    fault_os_remove();
 }
 
 /** zeroes back to an earlier commit look like a log that ended there; STORE knows better */
