@@ -2,8 +2,8 @@
  * storage/maintenance.c - everything that keeps a roll free for the writer.
  *
  * After a roll, in this order: the new active segment gets its name (until then it is in the log
- * under the spare's name, where recovery looks for it too), a new spare is made, the old segment is
- * sealed, STORE is replaced. A crash between any two is what recovery finishes.
+ * under the spare's name, where recovery looks for it too), the old segment is sealed, STORE is
+ * replaced, a new spare is made. A crash between any two is what recovery finishes.
  */
 #include "storage/maintenance.h"
 
@@ -127,9 +127,9 @@ static void finish_roll(cairn_maintenance_t *m, const rolled_t *rolled, bool sto
         cairn_health_fail(m->health, "the new segment could not be given its name");
         return;
     }
+    seal_and_note(m, rolled);
     if (!stopping)
         provide_spare(m);
-    seal_and_note(m, rolled);
 }
 
 static void *maintenance_main(void *arg)

@@ -171,7 +171,7 @@ static cairn_err_t write_all(int fd, const void *base, size_t count, uint64_t of
 
 static cairn_err_t zero_fill(int fd, uint64_t bytes, const cairn_segment_create_t *how)
 {
-    static const uint8_t zeroes[ZERO_PIECE_BYTES];
+    static uint8_t zeroes[ZERO_PIECE_BYTES]; /* never written; not const, or it would be in the file */
     cairn_err_t err = CAIRN_OK;
     bool fill_on = true;
     for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK && fill_on;
