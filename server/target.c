@@ -54,7 +54,7 @@ bool cairn_target_param(const char *query, size_t count, const char *name, const
             *value_count = (size_t)(stop - *value);
             return true;
         }
-        query = stop + 1;
+        query = stop == end ? end : stop + 1;
     }
     return false;
 }

@@ -114,6 +114,10 @@ static bool add_header(h2o_req_t *req, cairn_meta_builder_t *meta, cairn_meta_ta
     if (i < 0)
         return true;
     h2o_iovec_t value = req->headers.entries[i].value;
+    /* several lines of one name are a list in pieces (RFC 9110, 5.3) */
+    while ((i = h2o_find_header(&req->headers, token, i)) >= 0)
+        value = h2o_concat(&req->pool, value, h2o_iovec_init(H2O_STRLIT(", ")),
+                           req->headers.entries[i].value);
     return cairn_meta_add(meta, tag, (cairn_bytes_t){value.base, value.len});
 }
 

@@ -27,7 +27,8 @@ static const suite_t suites[] = {
     {"store", suite_store},
     {"faults", suite_faults},
     {"http_client", suite_http_client},
-    {"server_process", suite_server_process},
+    {"target", suite_target},
+    {"http_values", suite_http_values},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -15,6 +15,7 @@ void suite_faults(void);
 void suite_units(void);
 void suite_config(void);
 void suite_cli(void);
-void suite_server_process(void);
+void suite_target(void);
+void suite_http_values(void);
 
 #endif
