@@ -7,6 +7,7 @@
 #include "server/route.h"
 
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "server/conn.h"
@@ -49,8 +50,8 @@ bool cairn_route_is_cross_site(const h2o_req_t *req)
     /* ours is scheme://authority of this very request */
     h2o_iovec_t origin = req->headers.entries[i].value, host = req->input.authority;
     size_t at = h2o_strstr(origin.base, origin.len, H2O_STRLIT("://"));
-    return at == SIZE_MAX ||
-           !h2o_lcstris(origin.base + at + 3, origin.len - at - 3, host.base, host.len);
+    return at == SIZE_MAX || origin.len - at - 3 != host.len ||
+           strncasecmp(origin.base + at + 3, host.base, host.len) != 0;
 }
 
 static bool changes_something(const h2o_req_t *req)

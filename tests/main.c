@@ -29,6 +29,7 @@ static const suite_t suites[] = {
     {"http_client", suite_http_client},
     {"target", suite_target},
     {"http_values", suite_http_values},
+    {"http_tutorial", suite_http_tutorial},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

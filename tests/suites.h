@@ -17,5 +17,6 @@ void suite_config(void);
 void suite_cli(void);
 void suite_target(void);
 void suite_http_values(void);
+void suite_http_tutorial(void);
 
 #endif
