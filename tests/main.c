@@ -30,6 +30,7 @@ static const suite_t suites[] = {
     {"target", suite_target},
     {"http_values", suite_http_values},
     {"http_tutorial", suite_http_tutorial},
+    {"http_status", suite_http_status},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

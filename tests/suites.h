@@ -18,5 +18,6 @@ void suite_cli(void);
 void suite_target(void);
 void suite_http_values(void);
 void suite_http_tutorial(void);
+void suite_http_status(void);
 
 #endif
