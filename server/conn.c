@@ -158,5 +158,8 @@ const char *cairn_conn_framing_fault(h2o_req_t *req)
         return "there are several Transfer-Encoding headers";
     if (lengths + codings > 1)
         return "there are both Content-Length and Transfer-Encoding";
+    /* a proxy of that age passes the chunks on as it found them (RFC 9112, 6.1) */
+    if (codings != 0 && req->version < 0x101)
+        return "HTTP/1.0 has no Transfer-Encoding";
     return NULL;
 }

@@ -61,8 +61,9 @@ static void on_accept(h2o_socket_t *listener, const char *err)
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 cairn_metrics_add(&worker->metrics.accept_failures, 1);
                 pause_listener(worker);
-                h2o_timeout_link(worker->ctx.loop, &worker->accept_retry,
-                                 &worker->accept_retry_entry);
+                if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
+                    h2o_timeout_link(worker->ctx.loop, &worker->accept_retry,
+                                     &worker->accept_retry_entry);
             }
             return;
         }
@@ -148,8 +149,8 @@ void cairn_worker_abandon(cairn_worker_t *worker)
 /* ---------------------------------------------------------------- the thread */
 
 /**
- * Runs on the worker's own thread: libh2o keeps buffers for reuse by thread, and a socket made on one
- * thread and read on another takes them from the first one's, unlocked.
+ * Runs on the worker's own thread: libh2o keeps buffers for reuse by thread, and a socket made on
+ * one thread and read on another takes them from the first one's, unlocked.
  */
 static void set_up(cairn_worker_t *worker)
 {
@@ -164,8 +165,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_linklist_init_anchor(&worker->conns);
     worker->accept_ctx.ctx = &worker->ctx;
     worker->accept_ctx.hosts = worker->server->globalconf.hosts;
-    worker->listener =
-        h2o_evloop_socket_create(loop, worker->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
+    worker->listener = h2o_evloop_socket_create(loop, worker->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     worker->listener->data = worker;
     h2o_socket_read_start(worker->listener, on_accept);
 }

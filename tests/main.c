@@ -31,6 +31,7 @@ static const suite_t suites[] = {
     {"http_values", suite_http_values},
     {"http_tutorial", suite_http_tutorial},
     {"http_status", suite_http_status},
+    {"http_hostile", suite_http_hostile},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -19,5 +19,6 @@ void suite_target(void);
 void suite_http_values(void);
 void suite_http_tutorial(void);
 void suite_http_status(void);
+void suite_http_hostile(void);
 
 #endif
