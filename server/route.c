@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "server/conn.h"
@@ -121,6 +122,9 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
     cairn_metrics_request(&conn->worker->metrics, conn->op, req->res.status, ns);
     conn->request_began_ns = 0;
     conn->op = CAIRN_OP_OTHER;
+    /* an answer begun before the stop has promised to keep the connection: now it is idle */
+    if (conn->worker->is_stopping)
+        cairn_conn_shutdown(conn, SHUT_RD);
 }
 
 static void register_end(h2o_pathconf_t *path)

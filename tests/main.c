@@ -27,11 +27,13 @@ static const suite_t suites[] = {
     {"store", suite_store},
     {"faults", suite_faults},
     {"http_client", suite_http_client},
+    {"server_process", suite_server_process},
     {"target", suite_target},
     {"http_values", suite_http_values},
     {"http_tutorial", suite_http_tutorial},
     {"http_status", suite_http_status},
     {"http_hostile", suite_http_hostile},
+    {"serve", suite_serve},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -15,10 +15,12 @@ void suite_faults(void);
 void suite_units(void);
 void suite_config(void);
 void suite_cli(void);
+void suite_server_process(void);
 void suite_target(void);
 void suite_http_values(void);
 void suite_http_tutorial(void);
 void suite_http_status(void);
 void suite_http_hostile(void);
+void suite_serve(void);
 
 #endif

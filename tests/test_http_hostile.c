@@ -510,6 +510,7 @@ static void vanish_in_an_answer(void)
     char *value = noise(12 * MIB, 2);
     put_large("/v1/kv/large", value, 12 * MIB);
     free(value);
+    static const char request[] = "GET /v1/kv/large HTTP/1.1\r\n\r\n";
     static const size_t read_before[] = {0, 1, 1000, 100 * KIB, 3 * MIB};
     for (size_t i = 0; i != sizeof(read_before) / sizeof(read_before[0]); ++i)
         for (int how = 0; how != 2; ++how)
@@ -518,7 +519,7 @@ static void vanish_in_an_answer(void)
                 char *sink = malloc(read_before[i] + 1);
                 site_open(&site, &conn);
                 for (int n = 0; n != pipelined; ++n)
-                    CU_ASSERT(http_send(&conn, "GET /v1/kv/large HTTP/1.1\r\n\r\n", 29));
+                    CU_ASSERT(http_send(&conn, request, sizeof(request) - 1));
                 CU_ASSERT_EQUAL(recv(conn.fd, sink, read_before[i], MSG_WAITALL),
                                 (ssize_t)read_before[i]);
                 free(sink);
@@ -552,6 +553,7 @@ static void half_close(void)
                                            "PUT /v1/kv/half HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
                                            "DELETE /v1/kv/half HTTP/1.1\r\n\r\n"};
     static const int statuses[] = {204, 201, 204};
+    static const char get[] = "GET /v1/kv/half HTTP/1.1\r\n\r\n";
     http_conn_t conn;
     http_response_t res;
     for (size_t i = 0; i != 3; ++i) {
@@ -566,7 +568,7 @@ static void half_close(void)
     char *value = noise(6 * MIB, 3);
     put_large("/v1/kv/half", value, 6 * MIB);
     site_open(&site, &conn);
-    CU_ASSERT(http_send(&conn, "GET /v1/kv/half HTTP/1.1\r\n\r\n", 28) && http_half_close(&conn));
+    CU_ASSERT(http_send(&conn, get, sizeof(get) - 1) && http_half_close(&conn));
     CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "GET", &res));
     CU_ASSERT(body_is(&res, value, 6 * MIB));
     http_response_dispose(&res);
