@@ -34,6 +34,7 @@ static const suite_t suites[] = {
     {"http_status", suite_http_status},
     {"http_hostile", suite_http_hostile},
     {"serve", suite_serve},
+    {"real_tree", suite_real_tree},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)
