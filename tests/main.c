@@ -35,6 +35,7 @@ static const suite_t suites[] = {
     {"http_hostile", suite_http_hostile},
     {"serve", suite_serve},
     {"real_tree", suite_real_tree},
+    {"history", suite_history},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

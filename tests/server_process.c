@@ -197,7 +197,7 @@ static bool build_args(const char *args[ARGS_MAX + 1], const char *data_dir,
     return true;
 }
 
-bool server_start(server_process_t *server, const char *data_dir, const char *const *extra_args)
+static bool launch(server_process_t *server, const char *data_dir, const char *const *extra_args)
 {
     const char *args[ARGS_MAX + 1];
     server_dispose(server);
@@ -209,7 +209,23 @@ bool server_start(server_process_t *server, const char *data_dir, const char *co
     server->pid = spawn(args, server->_output);
     if (server->pid == 0)
         return fail(server, "the binary that CAIRN_BINARY names", strerror(errno));
-    return await_port(server);
+    return true;
+}
+
+bool server_start(server_process_t *server, const char *data_dir, const char *const *extra_args)
+{
+    return launch(server, data_dir, extra_args) && await_port(server);
+}
+
+int server_start_and_kill(server_process_t *server, const char *data_dir,
+                          const char *const *extra_args, uint64_t after_us)
+{
+    if (!launch(server, data_dir, extra_args))
+        return SERVER_NOT_RUNNING;
+    nanosleep(&(struct timespec){.tv_sec = (time_t)(after_us / 1000000),
+                                 .tv_nsec = (long)(after_us % 1000000) * 1000},
+              NULL);
+    return server_kill(server);
 }
 
 static int end_with(server_process_t *server, int signal_number)

@@ -39,6 +39,14 @@ typedef struct st_server_process_t {
 bool server_start(server_process_t *server, const char *data_dir, const char *const *extra_args);
 
 /**
+ * Starts the server and kills it (SIGKILL) so much later, wherever it is by then: a crash while the
+ * store opens. Returns how it ended, -SIGKILL unless it had before; SERVER_NOT_RUNNING, with a word
+ * in `error`, if it could not be started at all.
+ */
+int server_start_and_kill(server_process_t *server, const char *data_dir,
+                          const char *const *extra_args, uint64_t after_us);
+
+/**
  * Asks the server to stop (SIGTERM) and waits. Returns how it ended; -SIGKILL also when it did not
  * stop in time and had to be killed.
  */

@@ -23,5 +23,6 @@ void suite_http_status(void);
 void suite_http_hostile(void);
 void suite_serve(void);
 void suite_real_tree(void);
+void suite_history(void);
 
 #endif
