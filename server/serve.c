@@ -128,8 +128,6 @@ static void stop_workers(const cairn_config_t *config)
         }
         nanosleep(&poll, NULL);
     }
-    for (size_t i = 0; i < server.worker_count; ++i)
-        cairn_worker_join(server.workers[i]);
 }
 
 static bool open_store(const cairn_config_t *config, cairn_store_t **store)

@@ -200,6 +200,10 @@ static void *worker_main(void *arg)
     }
     cairn_thread_unregister();
     atomic_store_explicit(&worker->has_stopped, true, memory_order_release);
+    /* libh2o keeps what it may use again by thread, and frees none of it when a thread ends: this
+     * one ends with the process */
+    for (;;)
+        pause();
     return NULL;
 }
 
@@ -225,9 +229,4 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int li
 void cairn_worker_let_serve(cairn_worker_t *worker)
 {
     sem_post(&worker->may_serve);
-}
-
-void cairn_worker_join(cairn_worker_t *worker)
-{
-    pthread_join(worker->thread, NULL);
 }

@@ -79,9 +79,6 @@ void cairn_worker_abandon(cairn_worker_t *worker);
 /** A connection of the worker is gone: another may be accepted. Threads: the worker. */
 void cairn_worker_on_conn_closed(cairn_worker_t *worker);
 
-/** Waits until the thread has ended. */
-void cairn_worker_join(cairn_worker_t *worker);
-
 /** The worker of a request. */
 static inline cairn_worker_t *cairn_worker_of(const h2o_req_t *req)
 {
