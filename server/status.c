@@ -23,6 +23,8 @@ static const char front_page[] =
     "  curl            http://HOST/v1/kv/some/key      read it\n"
     "  curl -X DELETE  http://HOST/v1/kv/some/key      remove it\n"
     "\n"
+    "  curl -X POST    http://HOST/v1/incr/some/count  count\n"
+    "\n"
     "  http://HOST/set?key=foo&value=bar   http://HOST/get?key=foo   http://HOST/delete?key=foo\n"
     "\n"
     "  /livez  /readyz     is it up, is it ready\n"

@@ -415,8 +415,8 @@ static void odd_but_good(void)
         "GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET /livez HTTP/1.2\r\n\r\n",
         "GET /livez HTTP/1.1\r\nX:\xff\xfe\r\n\r\n",
-        "GET /livez HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+        ("GET /livez HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+         "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
         "GET /livez HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
     };
     for (size_t i = 0; i != sizeof(requests) / sizeof(requests[0]); ++i) {
@@ -786,8 +786,8 @@ static void idle_timeout(void)
 {
     static const char *const extra[] = {"--limits.idle_timeout", "200ms", NULL};
     static const char *const beginnings[] = {"", "GET / HT",
-                                             "PUT /v1/kv/a HTTP/1.1\r\n"
-                                             "Content-Length: 5\r\n\r\nabc"};
+                                             ("PUT /v1/kv/a HTTP/1.1\r\n"
+                                              "Content-Length: 5\r\n\r\nabc")};
     site_t own;
     http_conn_t conns[4];
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, extra), 0);
