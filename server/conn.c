@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/pipeline.h"
+
 /** what an ended connection may still send before we stop listening to it */
 #define LINGER_BYTES_MAX ((size_t)64 << 20)
 
@@ -62,6 +64,7 @@ static void on_close(void *data)
 {
     cairn_conn_t *conn = data;
     cairn_worker_t *worker = conn->worker;
+    cairn_pipeline_dispose(conn);
     if (conn->linger_fd >= 0)
         start_linger(worker, conn->linger_fd);
     h2o_linklist_unlink(&conn->link);
@@ -110,6 +113,7 @@ static void on_readable(h2o_socket_t *sock, const char *err)
 
 void cairn_conn_park(cairn_conn_t *conn)
 {
+    cairn_pipeline_flush(conn);
     conn->is_parked = true;
     h2o_socket_dont_read(conn->sock, 1);
     h2o_socket_read_start(conn->sock, on_readable);

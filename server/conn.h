@@ -13,6 +13,13 @@ typedef struct st_cairn_conn_t {
     uint64_t request_began_ns; /* 0 between requests */
     cairn_op_t op;             /* of the request under way */
     bool is_parked;            /* polled but not read, while its request waits */
+    /* pipelining, see server/pipeline.h */
+    bool is_corked;
+    unsigned handled_in_turn;
+    uint64_t turn;          /* of the worker's loop, to which that belongs */
+    h2o_req_t *waiting_req; /* for the next turn; NULL if none does */
+    void (*handle_waiting)(h2o_req_t *req);
+    h2o_timeout_entry_t turn_entry;
     int linger_fd;             /* -1, or a second descriptor that keeps the connection readable */
 } cairn_conn_t;
 

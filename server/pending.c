@@ -4,6 +4,7 @@
 #include "server/pending.h"
 
 #include "server/conn.h"
+#include "server/pipeline.h"
 #include "server/reply.h"
 
 /** what a write leads back to; in the request's pool */
@@ -39,6 +40,7 @@ static void on_load_done(cairn_load_t *super)
 static load_t *new_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc)
 {
     load_t *load = h2o_mem_alloc(sizeof(*load));
+    cairn_pipeline_flush(cairn_conn_of(req));
     *load = (load_t){.super = {.loc = loc, .on_done = on_load_done}, .req = req, .key = *key};
     return load;
 }

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/conn.h"
 #include "server/pending.h"
+#include "server/pipeline.h"
 #include "server/range.h"
 
 /** values up to this size are copied, so that a slow reader holds no segment */
@@ -261,6 +263,7 @@ static void send_from_map(h2o_req_t *req, const cairn_value_t *value)
     sender_t *sender = h2o_mem_alloc_shared(&req->pool, sizeof(*sender), on_sender_dispose);
     *sender = (sender_t){.super = {.proceed = send_piece}, .value = *value};
     cairn_value_pin(value);
+    cairn_pipeline_flush(cairn_conn_of(req));
     req->res.content_length = value->count;
     cairn_reply_start(req, &sender->super);
     send_piece(&sender->super, req);

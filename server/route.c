@@ -13,6 +13,7 @@
 
 #include "server/conn.h"
 #include "server/kv.h"
+#include "server/pipeline.h"
 #include "server/reply.h"
 #include "server/status.h"
 #include "server/tutorial.h"
@@ -102,14 +103,19 @@ static void route(h2o_req_t *req)
                             "see / for what there is; values live under /v1/kv/");
 }
 
+static void handle(h2o_req_t *req)
+{
+    if (!refuse(req))
+        route(req);
+}
+
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     (void)self;
     cairn_conn_t *conn = cairn_conn_of(req);
     conn->request_began_ns = now_ns();
     conn->op = CAIRN_OP_OTHER;
-    if (!refuse(req))
-        route(req);
+    cairn_pipeline_handle(req, handle);
     return 0;
 }
 

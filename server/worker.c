@@ -17,6 +17,8 @@
 #define ACCEPT_RETRY_MS 100
 /** how long a connection that was ended early is listened to (see cairn_conn_linger) */
 #define LINGER_MS 2000
+/** the least that really leaves the loop to others: libh2o runs a timer of 0 ms in the same turn */
+#define TURN_MS 1
 /** connections taken from a listener before others get their turn */
 #define ACCEPTS_AT_ONCE 64
 
@@ -161,6 +163,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
+    h2o_timeout_init(loop, &worker->turn_timeout, TURN_MS);
     worker->accept_retry_entry.cb = on_accept_retry;
     h2o_linklist_init_anchor(&worker->conns);
     worker->accept_ctx.ctx = &worker->ctx;
@@ -194,6 +197,7 @@ static void *worker_main(void *arg)
     wait_for(&worker->may_serve);
     cairn_thread_register();
     while (!worker->is_stopping || worker->conn_count != 0) {
+        ++worker->turn;
         h2o_evloop_run(worker->ctx.loop, LOOP_WAIT_MS);
         wake_writer(worker);
         cairn_thread_quiescent();
