@@ -402,7 +402,8 @@ static void start(run_t *run)
 
 static void restart(run_t *run)
 {
-    while (random_below(&run->random, 4) == 0) {
+    /* a short run has one, too */
+    while (run->open_kills == 0 || random_below(&run->random, 4) == 0) {
         int ended = server_start_and_kill(&run->server, run->dir.path, server_args,
                                           random_below(&run->random, 8000));
         if (ended != -SIGKILL)
@@ -414,7 +415,7 @@ static void restart(run_t *run)
 
 static void end_under_load(run_t *run, uint64_t load_ms_max)
 {
-    bool is_kill = random_below(&run->random, 10) != 0;
+    bool is_kill = (run->kills + run->stops) % 10 != 1;
     sleep_us(1000 + random_below(&run->random, load_ms_max * 1000));
     atomic_store(&run->is_ending, true);
     int ended = is_kill ? server_kill(&run->server) : server_stop(&run->server);
