@@ -67,7 +67,10 @@ int main(int argc, char **argv)
     }
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
-    unsigned failed = CU_get_number_of_tests_failed();
+    /* a suite that could not be set up has run none of its tests, and failed none */
+    const CU_pRunSummary summary = CU_get_run_summary();
+    bool ok = summary->nTestsFailed == 0 && summary->nSuitesFailed == 0 &&
+              summary->nTestsRun == CU_get_registry()->uiNumberOfTests;
     CU_cleanup_registry();
-    return failed != 0;
+    return ok ? 0 : 1;
 }
