@@ -22,6 +22,7 @@ BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-d
               libyaml-dev libjansson-dev
 TEST_PKGS := libcunit1-dev
 BENCH_PKGS := wrk nginx-light
+BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
 DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
 
 INDEX_SRC := $(wildcard index/*.c)
@@ -53,11 +54,13 @@ endef
 all: $(BUILD)/cairn ## build build/cairn
 
 # ---------------------------------------------------------------- packages
-.PHONY: deps deps-dev deps-bench
+.PHONY: deps deps-dev deps-bench deps-bench-engines
 deps: ## install what building and testing need and this machine lacks
 	$(call install_missing,$(BUILD_PKGS) $(TEST_PKGS))
 deps-bench: deps
 	$(call install_missing,$(BENCH_PKGS))
+deps-bench-engines:
+	$(call install_missing,$(BENCH_ENGINES_PKGS))
 deps-dev: deps
 	$(call install_missing,$(DEV_PKGS))
 
@@ -116,6 +119,16 @@ bench-index: $(BUILD)/bench-index ## what the index costs in memory and time (QU
 	$(BUILD)/bench-index
 $(BUILD)/bench-index: $(BUILD)/obj/bench/index.o $(call objects,$(INDEX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
+
+BENCH_ENGINES_OBJ := $(call objects,bench/engines.c bench/redis_memory.c \
+                         $(wildcard bench/engine_*.c))
+.PHONY: bench-engines
+bench-engines: deps-bench-engines $(BUILD)/bench-engines ## storage beside LMDB, RocksDB, LevelDB; memory beside Redis (QUICK=1: small)
+	BUILD=$(BUILD) bench/engines.sh
+$(BENCH_ENGINES_OBJ): | deps-bench-engines
+$(BUILD)/bench-engines: $(BENCH_ENGINES_OBJ) $(ENGINE_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lrocksdb -lleveldb $(STORAGE_LIBS)
 
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
