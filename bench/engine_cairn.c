@@ -1,8 +1,9 @@
 /*
  * bench/engine_cairn.c - cairn through storage/store.h, as its server drives it.
  *
- * A batch is submitted write by write; the writer thread gathers what is queued into group commits,
- * and the sink hands them back. A batch is over when the last write is back.
+ * A batch is enqueued write by write, then the writer is woken, as at the end of a turn of the
+ * server's loop; it gathers what is queued into group commits, and the sink hands them back. A
+ * batch is over when the last write is back.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -155,8 +156,8 @@ static void writer_destroy(void *arg)
     free(sink);
 }
 
-static void submit(batch_sink_t *sink, const uint8_t *key_bytes, const uint8_t *value_bytes,
-                   bool durable)
+static void enqueue(batch_sink_t *sink, const uint8_t *key_bytes, const uint8_t *value_bytes,
+                    bool durable)
 {
     cairn_key_t key = cairn_key(key_bytes, ENGINE_KEY_BYTES);
     cairn_bytes_t value = {.base = value_bytes, .count = ENGINE_VALUE_BYTES};
@@ -167,10 +168,12 @@ static void submit(batch_sink_t *sink, const uint8_t *key_bytes, const uint8_t *
         die("put", CAIRN_ERR_NOMEM);
     write->durability = durable ? CAIRN_SYNC : CAIRN_ASYNC;
     write->sink = &sink->super;
-    while ((err = cairn_store_submit(sink->store, write)) == CAIRN_ERR_QUEUE_FULL)
+    while ((err = cairn_store_enqueue(sink->store, write)) == CAIRN_ERR_QUEUE_FULL) {
+        cairn_store_wake(sink->store);
         sched_yield();
+    }
     if (err != CAIRN_OK)
-        die("submit", err);
+        die("enqueue", err);
 }
 
 static void put(void *arg, const engine_batch_t *batch, bool durable)
@@ -178,8 +181,9 @@ static void put(void *arg, const engine_batch_t *batch, bool durable)
     batch_sink_t *sink = arg;
     sink->waiting = batch->count;
     for (size_t i = 0; i < batch->count; ++i)
-        submit(sink, batch->keys + i * ENGINE_KEY_BYTES, batch->values + i * ENGINE_VALUE_BYTES,
-               durable);
+        enqueue(sink, batch->keys + i * ENGINE_KEY_BYTES, batch->values + i * ENGINE_VALUE_BYTES,
+                durable);
+    cairn_store_wake(sink->store);
     cairn_thread_quiescent();
     while (sem_wait(&sink->done) != 0)
         ;
