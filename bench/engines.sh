@@ -12,7 +12,7 @@ if [ "${QUICK:-0}" = 1 ]; then
     RESULT=${RESULT:-bench/results/engines-quick.md}
     COMMAND="QUICK=1 make bench-engines"
 else
-    KEYS=${KEYS:-10000000} ROUNDS=${ROUNDS:-11} RUN_MS=${RUN_MS:-500}
+    KEYS=${KEYS:-10000000} ROUNDS=${ROUNDS:-7} RUN_MS=${RUN_MS:-500}
     RESULT=${RESULT:-bench/results/engines.md}
     COMMAND="make bench-engines"
 fi
