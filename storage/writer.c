@@ -46,6 +46,8 @@ struct st_cairn_writer_t {
     cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX];
     size_t batch_count;
     bool must_sync; /* somebody waits for what earlier commits left unsynced */
+    uint64_t answered_ops; /* that have been settled and not yet been handed back */
+    uint64_t answered_bytes;
     cairn_sink_t *touched; /* sinks with something to hand back */
     cairn_overlay_t overlay;
 };
@@ -71,9 +73,8 @@ static void settle(cairn_writer_t *w, size_t at)
     cairn_write_t *write = w->batch[at];
     cairn_sink_t *sink = write->sink;
     w->batch[at] = NULL;
-    atomic_fetch_sub_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_queued_bytes,
-                              memory_order_relaxed);
+    ++w->answered_ops;
+    w->answered_bytes += write->_queued_bytes;
     cairn_write_unframe(write);
     write->next = NULL;
     if (sink->_first == NULL) {
@@ -88,6 +89,10 @@ static void settle(cairn_writer_t *w, size_t at)
 /** one call a sink, however many writes it gets back */
 static void answer(cairn_writer_t *w)
 {
+    /* once for all of them: the submitters' side of these counters is busy enough */
+    atomic_fetch_sub_explicit(&w->counters.queued_ops, w->answered_ops, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&w->counters.queued_bytes, w->answered_bytes, memory_order_relaxed);
+    w->answered_ops = w->answered_bytes = 0;
     while (w->touched != NULL) {
         cairn_sink_t *sink = w->touched;
         cairn_write_t *list = sink->_first;
