@@ -13,6 +13,14 @@ static const char *skip_blanks(const char *at, const char *end)
     return at;
 }
 
+/** steps over commas too: elements of a list may be empty (RFC 9110, 5.6.1.2) */
+static const char *skip_empty(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
+        ++at;
+    return at;
+}
+
 bool cairn_conditions_parse_etag(cairn_bytes_t text, uint64_t *version)
 {
     const char *at = text.base;
@@ -58,10 +66,13 @@ static const char *parse_list(cairn_bytes_t text, bool weak_counts, cairn_versio
         list->kind = CAIRN_VERSIONS_ANY;
         return skip_blanks(at + 1, end) == end ? NULL : "nothing may follow *";
     }
-    for (;;) {
+    for (bool is_empty = true;; is_empty = false) {
         cairn_bytes_t tag;
         bool is_weak;
         uint64_t version;
+        at = skip_empty(at, end);
+        if (at == end && !is_empty)
+            return NULL;
         if (!take_tag(&at, end, &tag, &is_weak))
             return "an ETag is a version in double quotes, \"17\"";
         if ((!is_weak || weak_counts) && cairn_conditions_parse_etag(tag, &version)) {
@@ -70,11 +81,8 @@ static const char *parse_list(cairn_bytes_t text, bool weak_counts, cairn_versio
             list->versions[list->count++] = version;
         }
         at = skip_blanks(at, end);
-        if (at == end)
-            return NULL;
-        if (*at != ',')
+        if (at < end && *at != ',')
             return "ETags in a list are separated by commas";
-        at = skip_blanks(at + 1, end);
     }
 }
 

@@ -29,6 +29,7 @@ static const suite_t suites[] = {
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
     {"target", suite_target},
+    {"conditions", suite_conditions},
     {"http_values", suite_http_values},
     {"http_tutorial", suite_http_tutorial},
     {"http_status", suite_http_status},

@@ -17,6 +17,7 @@ void suite_config(void);
 void suite_cli(void);
 void suite_server_process(void);
 void suite_target(void);
+void suite_conditions(void);
 void suite_http_values(void);
 void suite_http_tutorial(void);
 void suite_http_status(void);
