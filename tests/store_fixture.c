@@ -178,6 +178,45 @@ outcome_t fixture_delete(fixture_t *f, const char *key)
                          CAIRN_SYNC);
 }
 
+static void on_gate(cairn_sink_t *sink, cairn_write_t *list)
+{
+    gate_t *gate = (gate_t *)sink;
+    pthread_mutex_lock(&gate->mutex);
+    gate->write = list;
+    gate->reached = true;
+    pthread_cond_broadcast(&gate->cond);
+    while (!gate->open)
+        pthread_cond_wait(&gate->cond, &gate->mutex);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+void gate_close(gate_t *gate, fixture_t *f)
+{
+    *gate = (gate_t){.sink = {.on_done = on_gate},
+                     .mutex = PTHREAD_MUTEX_INITIALIZER,
+                     .cond = PTHREAD_COND_INITIALIZER};
+    cairn_key_t key = cairn_key("gate", 4);
+    cairn_write_t *write =
+        cairn_write_create(CAIRN_WRITE_PUT, &key, (cairn_bytes_t){0}, (cairn_bytes_t){0});
+    CU_ASSERT_PTR_NOT_NULL_FATAL(write);
+    write->sink = &gate->sink;
+    write->durability = CAIRN_SYNC;
+    CU_ASSERT_EQUAL_FATAL(cairn_store_submit(f->store, write), CAIRN_OK);
+    pthread_mutex_lock(&gate->mutex);
+    while (!gate->reached)
+        pthread_cond_wait(&gate->cond, &gate->mutex);
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+void gate_open(gate_t *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->cond);
+    pthread_mutex_unlock(&gate->mutex);
+    cairn_write_destroy(gate->write);
+}
+
 /* ---------------------------------------------------------------- reading */
 
 typedef struct st_wait_load_t {

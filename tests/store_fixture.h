@@ -73,6 +73,19 @@ outcome_t fixture_delete(fixture_t *f, const char *key);
 cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_t key,
                              cairn_bytes_t value, cairn_durability_t durability);
 
+/** holds the writer up in the sink of a write of its own: what is submitted meanwhile is one batch */
+typedef struct st_gate_t {
+    cairn_sink_t sink; /* first: on_done casts back */
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    cairn_write_t *write;
+    bool reached, open;
+} gate_t;
+
+/** Puts the key "gate" and returns when the writer is held up; it goes on at gate_open(). */
+void gate_close(gate_t *gate, fixture_t *f);
+void gate_open(gate_t *gate);
+
 /** Reads, loading what is cold. The value stays until the next call. Threads: any registered. */
 cairn_err_t fixture_get(fixture_t *f, cairn_bytes_t key, cairn_value_t *value);
 

@@ -237,53 +237,6 @@ static void the_largest_that_fits(void)
 
 /* ---------------------------------------------------------------- many writes in one commit */
 
-/** submits while the writer is held up by the sink of an earlier write: all go into one commit */
-typedef struct st_gate_t {
-    cairn_sink_t sink;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    cairn_write_t *write;
-    bool reached, open;
-} gate_t;
-
-static void on_gate(cairn_sink_t *sink, cairn_write_t *list)
-{
-    gate_t *gate = (gate_t *)sink;
-    pthread_mutex_lock(&gate->mutex);
-    gate->write = list;
-    gate->reached = true;
-    pthread_cond_broadcast(&gate->cond);
-    while (!gate->open)
-        pthread_cond_wait(&gate->cond, &gate->mutex);
-    pthread_mutex_unlock(&gate->mutex);
-}
-
-static void gate_close(gate_t *gate, fixture_t *f)
-{
-    *gate = (gate_t){.sink = {.on_done = on_gate},
-                     .mutex = PTHREAD_MUTEX_INITIALIZER,
-                     .cond = PTHREAD_COND_INITIALIZER};
-    cairn_key_t key = cairn_key("gate", 4);
-    cairn_write_t *write = cairn_write_create(CAIRN_WRITE_PUT, &key, nothing, nothing);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(write);
-    write->sink = &gate->sink;
-    write->durability = CAIRN_SYNC;
-    CU_ASSERT_EQUAL_FATAL(cairn_store_submit(f->store, write), CAIRN_OK);
-    pthread_mutex_lock(&gate->mutex);
-    while (!gate->reached)
-        pthread_cond_wait(&gate->cond, &gate->mutex);
-    pthread_mutex_unlock(&gate->mutex);
-}
-
-static void gate_open(gate_t *gate)
-{
-    pthread_mutex_lock(&gate->mutex);
-    gate->open = true;
-    pthread_cond_broadcast(&gate->cond);
-    pthread_mutex_unlock(&gate->mutex);
-    cairn_write_destroy(gate->write);
-}
-
 typedef struct st_step_t {
     cairn_write_op_t op;
     const char *key;
