@@ -123,8 +123,8 @@ const char *cairn_conditions_parse(const cairn_condition_texts_t *texts,
         fault = parse_list(texts->if_none_match, true, &conditions->if_none_match);
     /* a date counts only where its ETag sibling was not sent (RFC 9110, 13.2.2) */
     if (texts->if_unmodified_since.base != NULL && texts->if_match.base == NULL)
-        conditions->has_unmodified_since = cairn_conditions_parse_date(
-            texts->if_unmodified_since, &conditions->unmodified_since);
+        conditions->has_unmodified_since =
+            cairn_conditions_parse_date(texts->if_unmodified_since, &conditions->unmodified_since);
     if (texts->if_modified_since.base != NULL && texts->if_none_match.base == NULL)
         conditions->has_modified_since =
             cairn_conditions_parse_date(texts->if_modified_since, &conditions->modified_since);

@@ -80,11 +80,26 @@ static void etags_are_versions(void)
                 {"\"17\"", 17},
                 {"\"9223372036854775808\"", UINT64_C(9223372036854775808)},
                 {"\"18446744073709551615\"", UINT64_MAX}};
-    static const char *const bad[] = {"",        "\"",        "\"\"",     "17",       "\"17",
-                                      "17\"",    "\"0\"",     "\"017\"",  "\"+17\"",  "\"-1\"",
-                                      "\" 17\"", "\"17 \"",   "\"17a\"",  "W/\"17\"", "'17'",
-                                      "\"17\" ", "\"1\"\"7\"", "\"0x11\"",
-                                      "\"18446744073709551616\"", "\"99999999999999999999\"",
+    static const char *const bad[] = {"",
+                                      "\"",
+                                      "\"\"",
+                                      "17",
+                                      "\"17",
+                                      "17\"",
+                                      "\"0\"",
+                                      "\"017\"",
+                                      "\"+17\"",
+                                      "\"-1\"",
+                                      "\" 17\"",
+                                      "\"17 \"",
+                                      "\"17a\"",
+                                      "W/\"17\"",
+                                      "'17'",
+                                      "\"17\" ",
+                                      "\"1\"\"7\"",
+                                      "\"0x11\"",
+                                      "\"18446744073709551616\"",
+                                      "\"99999999999999999999\"",
                                       "\"184467440737095516150\""};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); ++i) {
         uint64_t version = 0;
@@ -138,10 +153,10 @@ static void a_star_stands_alone(void)
 
 static void malformed_lists_are_said_to_be(void)
 {
-    static const char *const bad[] = {"",          " ",          "17",       "\"17",      "17\"",
-                                      "\"17\" \"18\"", "\"17\"\"18\"", "w/\"17\"", "W/17",  "W/",
-                                      "W",         "W /\"17\"",  "\"17\";",  "\"17\", x", "'17'",
-                                      "\"17\", \"", "*\"17\"",   "W/*"};
+    static const char *const bad[] = {
+        "",         " ",          "17",      "\"17", "17\"",      "\"17\" \"18\"", "\"17\"\"18\"",
+        "w/\"17\"", "W/17",       "W/",      "W",    "W /\"17\"", "\"17\";",       "\"17\", x",
+        "'17'",     "\"17\", \"", "*\"17\"", "W/*"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); ++i)
         CU_ASSERT(is_faulty(bad[i]));
 }
@@ -174,19 +189,20 @@ static void dates_in_three_forms(void)
 {
     static const char *const good[] = {IMF, "Sunday, 06-Nov-94 08:49:37 GMT",
                                        "Sun Nov  6 08:49:37 1994"};
-    static const char *const bad[] = {"",
-                                      "784111777",
-                                      "yesterday",
-                                      "Sun, 06 Nov 1994 08:49:37",
-                                      "Sun, 06 Nov 1994 08:49:37 GMT+1",
-                                      "Sun, 06 Nov 1994 08:49:37 CET",
-                                      "Sun, 32 Nov 1994 08:49:37 GMT",
-                                      "Sun, 06 Nov 1994 24:49:37 GMT",
-                                      "Sun, 06 Nov 1994 08:60:37 GMT",
-                                      "Sun, 06 Foo 1994 08:49:37 GMT",
-                                      IMF ", " IMF,
-                                      "Sun, 06 Nov 1994 08:49:37 GMT                                "
-                                      "                                                            "};
+    static const char *const bad[] = {
+        "",
+        "784111777",
+        "yesterday",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 GMT+1",
+        "Sun, 06 Nov 1994 08:49:37 CET",
+        "Sun, 32 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun, 06 Nov 1994 08:60:37 GMT",
+        "Sun, 06 Foo 1994 08:49:37 GMT",
+        IMF ", " IMF,
+        "Sun, 06 Nov 1994 08:49:37 GMT                                "
+        "                                                            "};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); ++i) {
         uint64_t seconds = 0;
         CU_ASSERT(cairn_conditions_parse_date(exact(good[i]), &seconds));
@@ -278,8 +294,7 @@ static bool may_write(const char *if_match, const char *if_none_match, const cha
 {
     cairn_conditions_t conditions;
     /* what is not there has no version, whatever is left in the struct */
-    cairn_current_t current = {
-        .exists = exists, .version = 17, .written_ms = MOMENT * 1000 + 999};
+    cairn_current_t current = {.exists = exists, .version = 17, .written_ms = MOMENT * 1000 + 999};
     CU_ASSERT_PTR_NULL_FATAL(parse(if_match, if_none_match, IMF, unmodified, &conditions));
     return cairn_conditions_hold(&conditions, &current);
 }
