@@ -1,8 +1,9 @@
 /*
  * storage/clock.h - the wall clock, which never runs backwards, not even over a restart.
  *
- * Expiry is a point in time. Were the clock set back, or a machine started with the wrong date, what
- * had expired would come back; so time is at least what the log has seen.
+ * Expiry is a point in time. Were the clock set back, or a machine started with the wrong date,
+ * what had expired would come back; so time is at least what the log has seen, and what a reader
+ * was told.
  */
 #ifndef CAIRN_STORAGE_CLOCK_H
 #define CAIRN_STORAGE_CLOCK_H
@@ -23,11 +24,17 @@ static inline uint64_t cairn_clock_now(const cairn_clock_t *clock)
     return now > floor ? now : floor;
 }
 
-/** The log has a record of this time. Threads: the writer, recovery before it. */
+/**
+ * It has been this late: the log says so, or somebody has been told that a value has expired.
+ * Threads: any.
+ */
 static inline void cairn_clock_raise(cairn_clock_t *clock, uint64_t ms)
 {
-    if (ms > atomic_load_explicit(&clock->floor_ms, memory_order_relaxed))
-        atomic_store_explicit(&clock->floor_ms, ms, memory_order_relaxed);
+    uint64_t floor = atomic_load_explicit(&clock->floor_ms, memory_order_relaxed);
+    while (ms > floor &&
+           !atomic_compare_exchange_weak_explicit(&clock->floor_ms, &floor, ms,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 #endif

@@ -181,6 +181,16 @@ static void fill_value(cairn_value_t *value, const cairn_record_t *r)
     value->expiry_ms = cairn_record_expiry_ms(r);
 }
 
+/** what has once been said to be gone stays gone, though the clock be set back */
+static bool has_expired(cairn_store_t *store, uint64_t expiry_ms)
+{
+    uint64_t now_ms = cairn_clock_now(&store->clock);
+    if (expiry_ms > now_ms)
+        return false;
+    cairn_clock_raise(&store->clock, now_ms);
+    return true;
+}
+
 cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64_t loaded,
                             cairn_value_t *value)
 {
@@ -197,7 +207,7 @@ cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64
     const cairn_record_t *r = cairn_space_record(store->space, loc);
     uint64_t offset = cairn_segment_offset(value->_segment, loc);
     uint64_t expiry_ms = cairn_record_expiry_ms(r);
-    if (expiry_ms != 0 && expiry_ms <= cairn_clock_now(&store->clock))
+    if (expiry_ms != 0 && has_expired(store, expiry_ms))
         return CAIRN_ERR_NOT_FOUND;
     cairn_err_t err = check_body(value->_segment, r, offset, loc == loaded);
     if (err == CAIRN_OK)

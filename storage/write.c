@@ -53,6 +53,8 @@ cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, c
                                   cairn_bytes_t value)
 {
     assert(meta.count <= CAIRN_META_BYTES_MAX && value.count <= UINT32_MAX);
+    /* recovery takes a tombstone that carries something for damage */
+    assert(op != CAIRN_WRITE_DELETE || meta.count + value.count == 0);
     bool is_framed_now = op == CAIRN_WRITE_PUT || op == CAIRN_WRITE_DELETE;
     size_t buffer_bytes =
         CAIRN_RECORD_HEAD_BYTES + key->count + body_room(op, meta.count, value.count);

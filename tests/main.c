@@ -25,6 +25,7 @@ static const suite_t suites[] = {
     {"meta", suite_meta},
     {"record", suite_record},
     {"store", suite_store},
+    {"decide", suite_decide},
     {"faults", suite_faults},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},

@@ -11,6 +11,7 @@ void suite_scan(void);
 void suite_meta(void);
 void suite_record(void);
 void suite_store(void);
+void suite_decide(void);
 void suite_faults(void);
 void suite_units(void);
 void suite_config(void);
