@@ -89,7 +89,7 @@ void cairn_reply_add_etag(h2o_req_t *req, uint64_t version);
 void cairn_reply_value(h2o_req_t *req, const cairn_value_t *value);
 
 /** The request's conditional headers; false if there is none. They live as long as the request. */
-bool cairn_reply_condition_texts(const h2o_req_t *req, cairn_condition_texts_t *texts);
+bool cairn_reply_condition_texts(h2o_req_t *req, cairn_condition_texts_t *texts);
 
 /**
  * Registers, on a path, what turns libh2o's own answers (413 before the body is read, 400 for a

@@ -1,5 +1,6 @@
 /*
- * server/reply_value.c - answers that carry a value, or a part of one, or say that it has not changed.
+ * server/reply_value.c - answers that carry a value, or a part of one, or say that it has not
+ * changed.
  *
  * Conditions first, then the range, in the order of RFC 9110, section 13.2.2.
  */
@@ -61,7 +62,8 @@ static const char *http_date(uint64_t seconds)
     return dates[i].text;
 }
 
-/** the headers a client stored with the value; copied, since the map may go before the answer has */
+/** the headers a client stored with the value but Cache-Control; copied, since the map may go
+ * before the answer has */
 static bool add_meta(h2o_req_t *req, cairn_bytes_t meta)
 {
     bool has_type = false;
@@ -75,8 +77,6 @@ static bool add_meta(h2o_req_t *req, cairn_bytes_t meta)
             has_type = true;
         } else if (tag == CAIRN_META_CONTENT_ENCODING) {
             token = H2O_TOKEN_CONTENT_ENCODING;
-        } else if (tag == CAIRN_META_CACHE_CONTROL) {
-            token = H2O_TOKEN_CACHE_CONTROL;
         } else if (tag == CAIRN_META_USER) {
             size_t name_bytes = strlen(text.base); /* h2o_strdup ends it for sure */
             if (name_bytes < text.len)
@@ -101,19 +101,39 @@ static void add_date(h2o_req_t *req, const h2o_token_t *token, uint64_t ms)
     add_text(req, token, text, H2O_TIMESTR_RFC1123_LEN);
 }
 
+static void add_stored_cache_control(h2o_req_t *req, cairn_bytes_t meta)
+{
+    cairn_meta_tag_t tag;
+    cairn_bytes_t content;
+    for (size_t at = 0; cairn_meta_next(meta, &at, &tag, &content);)
+        if (tag == CAIRN_META_CACHE_CONTROL)
+            add_text(req, H2O_TOKEN_CACHE_CONTROL,
+                     h2o_strdup(&req->pool, content.base, content.count).base, content.count);
+}
+
+/** how long a cache may keep it. An expiry may have come later than a Cache-Control that was
+ * stored, by an incr with a time to live, and then is what counts */
+static void add_freshness(h2o_req_t *req, const cairn_value_t *value)
+{
+    if (value->expiry_ms == 0) {
+        add_stored_cache_control(req, value->meta);
+        return;
+    }
+    uint64_t now_ms = cairn_store_now_ms(cairn_pending_store(req));
+    uint64_t left_ms = value->expiry_ms > now_ms ? value->expiry_ms - now_ms : 0;
+    char *text = h2o_mem_alloc_pool(&req->pool, sizeof("max-age=18446744073709551615"));
+    int n =
+        snprintf(text, sizeof("max-age=18446744073709551615"), "max-age=%" PRIu64, left_ms / 1000);
+    add_date(req, H2O_TOKEN_EXPIRES, value->expiry_ms);
+    add_text(req, H2O_TOKEN_CACHE_CONTROL, text, (size_t)n);
+}
+
 /** what a 200, 206 or 304 says of the value */
 static void add_validators(h2o_req_t *req, const cairn_value_t *value)
 {
     cairn_reply_add_etag(req, value->version);
     add_date(req, H2O_TOKEN_LAST_MODIFIED, value->written_ms);
-    if (value->expiry_ms == 0)
-        return;
-    uint64_t now_ms = cairn_store_now_ms(cairn_pending_store(req));
-    uint64_t left_ms = value->expiry_ms > now_ms ? value->expiry_ms - now_ms : 0;
-    char *text = h2o_mem_alloc_pool(&req->pool, sizeof("max-age=18446744073709551615"));
-    int n = snprintf(text, sizeof("max-age=18446744073709551615"), "max-age=%" PRIu64, left_ms / 1000);
-    add_date(req, H2O_TOKEN_EXPIRES, value->expiry_ms);
-    add_text(req, H2O_TOKEN_CACHE_CONTROL, text, (size_t)n);
+    add_freshness(req, value);
 }
 
 static void add_value_headers(h2o_req_t *req, const cairn_value_t *value)
@@ -133,33 +153,41 @@ typedef struct st_asked_t {
     cairn_bytes_t if_range;
 } asked_t;
 
+/** several lines of one name are a list in pieces (RFC 9110, 5.3); of a header that is no list that
+ * makes a text that is none */
+static cairn_bytes_t join(h2o_req_t *req, cairn_bytes_t before, h2o_iovec_t more)
+{
+    h2o_iovec_t all = h2o_concat(&req->pool, h2o_iovec_init(before.base, before.count),
+                                 h2o_iovec_init(H2O_STRLIT(", ")), more);
+    return (cairn_bytes_t){all.base, all.len};
+}
+
 /** one walk over the headers, which mostly have none of these */
-static bool find_asked(const h2o_req_t *req, asked_t *asked)
+static bool find_asked(h2o_req_t *req, asked_t *asked)
 {
     bool found = false;
     memset(asked, 0, sizeof(*asked));
     for (size_t i = 0; i < req->headers.size; ++i) {
         const h2o_header_t *header = &req->headers.entries[i];
         const h2o_iovec_t *name = header->name;
-        cairn_bytes_t *text = name == &H2O_TOKEN_IF_MATCH->buf ? &asked->conditions.if_match
-                              : name == &H2O_TOKEN_IF_NONE_MATCH->buf
-                                  ? &asked->conditions.if_none_match
-                              : name == &H2O_TOKEN_IF_MODIFIED_SINCE->buf
-                                  ? &asked->conditions.if_modified_since
-                              : name == &H2O_TOKEN_IF_UNMODIFIED_SINCE->buf
-                                  ? &asked->conditions.if_unmodified_since
-                              : name == &H2O_TOKEN_RANGE->buf    ? &asked->range
-                              : name == &H2O_TOKEN_IF_RANGE->buf ? &asked->if_range
-                                                                 : NULL;
+        cairn_bytes_t *text =
+            name == &H2O_TOKEN_IF_MATCH->buf              ? &asked->conditions.if_match
+            : name == &H2O_TOKEN_IF_NONE_MATCH->buf       ? &asked->conditions.if_none_match
+            : name == &H2O_TOKEN_IF_MODIFIED_SINCE->buf   ? &asked->conditions.if_modified_since
+            : name == &H2O_TOKEN_IF_UNMODIFIED_SINCE->buf ? &asked->conditions.if_unmodified_since
+            : name == &H2O_TOKEN_RANGE->buf               ? &asked->range
+            : name == &H2O_TOKEN_IF_RANGE->buf            ? &asked->if_range
+                                                          : NULL;
         if (text == NULL)
             continue;
-        *text = (cairn_bytes_t){header->value.base, header->value.len};
+        *text = text->base == NULL ? (cairn_bytes_t){header->value.base, header->value.len}
+                                   : join(req, *text, header->value);
         found = true;
     }
     return found;
 }
 
-bool cairn_reply_condition_texts(const h2o_req_t *req, cairn_condition_texts_t *texts)
+bool cairn_reply_condition_texts(h2o_req_t *req, cairn_condition_texts_t *texts)
 {
     asked_t asked;
     find_asked(req, &asked);
@@ -192,18 +220,19 @@ static bool answer_conditions(h2o_req_t *req, const asked_t *asked, const cairn_
     return false;
 }
 
-/** whether a range may be served: If-Range names this very value, or was not sent */
+/**
+ * Whether a range may be served: If-Range names this very value, or was not sent. A date names
+ * none: two values may have been written in its second, and the client would join parts of both
+ * (RFC 9110, 8.8.2.2 and 13.1.5).
+ */
 static bool range_applies(const asked_t *asked, const cairn_value_t *value)
 {
-    uint64_t version, seconds;
+    uint64_t version;
     if (asked->range.base == NULL)
         return false;
     if (asked->if_range.base == NULL)
         return true;
-    if (cairn_conditions_parse_etag(asked->if_range, &version))
-        return version == value->version;
-    return cairn_conditions_parse_date(asked->if_range, &seconds) &&
-           seconds == value->written_ms / 1000;
+    return cairn_conditions_parse_etag(asked->if_range, &version) && version == value->version;
 }
 
 /** narrows the value to what was asked for; true if it is outside, and that has been answered */
