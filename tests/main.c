@@ -32,6 +32,7 @@ static const suite_t suites[] = {
     {"target", suite_target},
     {"conditions", suite_conditions},
     {"http_values", suite_http_values},
+    {"http_contract", suite_http_contract},
     {"http_tutorial", suite_http_tutorial},
     {"http_status", suite_http_status},
     {"http_hostile", suite_http_hostile},

@@ -20,6 +20,7 @@ void suite_server_process(void);
 void suite_target(void);
 void suite_conditions(void);
 void suite_http_values(void);
+void suite_http_contract(void);
 void suite_http_tutorial(void);
 void suite_http_status(void);
 void suite_http_hostile(void);
