@@ -128,19 +128,30 @@ void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_
     }
 }
 
+/**
+ * A read needs what was loaded to be whole. A write goes on with what is damaged, which is for the
+ * writer to decide about; but from what the disk cannot read the writer would die.
+ */
+static void go_on(load_t *load)
+{
+    cairn_err_t err = load->super.err;
+    if (load->write != NULL && (err == CAIRN_OK || err == CAIRN_ERR_DAMAGED)) {
+        enqueue(load->req, load->write);
+    } else if (err != CAIRN_OK) {
+        cairn_write_destroy(load->write);
+        cairn_reply_err(load->req, err);
+    } else {
+        load->on_loaded(load->req, &load->key, load->super.loc);
+    }
+}
+
 void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     (void)receiver;
     while (!h2o_linklist_is_empty(messages)) {
         load_t *load = H2O_STRUCT_FROM_MEMBER(load_t, message.link, messages->next);
         h2o_linklist_unlink(&load->message.link);
-        /* a write goes on whatever the load found: it is the writer that decides about damage */
-        if (load->write != NULL)
-            enqueue(load->req, load->write);
-        else if (load->super.err != CAIRN_OK)
-            cairn_reply_err(load->req, load->super.err);
-        else
-            load->on_loaded(load->req, &load->key, load->super.loc);
+        go_on(load);
         free(load);
     }
 }

@@ -8,10 +8,12 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/kv_call.h"
 #include "tests/seed.h"
@@ -898,6 +900,42 @@ static void a_crash_changes_nothing(void)
     CU_ASSERT_EQUAL(site_end(&own), 0);
 }
 
+/* a segment whose end is gone: what lies there is an I/O error to whoever touches it */
+static void a_write_upon_what_cannot_be_read(void)
+{
+    static const struct {
+        const char *method, *target, *headers, *body;
+    } rows[] = {
+        {"GET", "/v1/kv/lost", NULL, NULL},    {"POST", "/v1/append/lost", NULL, "x"},
+        {"POST", "/v1/incr/lost", NULL, NULL}, {"PUT", "/v1/kv/lost", "If-Match: *\r\n", "x"},
+        {"PUT", "/v1/kv/lost", NULL, "x"},     {"DELETE", "/v1/kv/lost", NULL, NULL}};
+    site_t own;
+    http_conn_t conn;
+    char path[400];
+    char *large = noise(20 * KIB, 10);
+    CU_ASSERT_EQUAL_FATAL(site_start(&own, TEMP_DIR_ON_DISK, NULL), 0);
+    site_open(&own, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/before", NULL, large, 20 * KIB), 201);
+    done(&conn, "PUT", "/v1/kv/lost", NULL, "5", 201);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(server_stop(&own.server), 0);
+    site_start_again(&own, NULL);
+    snprintf(path, sizeof(path), "%s/0000000000000001-0000.seg", own.data);
+    CU_ASSERT_EQUAL_FATAL(truncate(path, 8 * KIB), 0);
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        site_open(&own, &conn);
+        CU_ASSERT(is_refused(&conn, rows[i].method, rows[i].target, rows[i].headers, rows[i].body,
+                             500, "read_failed"));
+        http_close(&conn);
+    }
+    CU_ASSERT(site_answers(&own));
+    CU_ASSERT_EQUAL(server_kill(&own.server), -SIGKILL);
+    server_dispose(&own.server);
+    CU_ASSERT(temp_dir_remove(&own.dir));
+    free(large);
+}
+
 void suite_http_contract(void)
 {
     CU_pSuite s =
@@ -922,4 +960,5 @@ void suite_http_contract(void)
     CU_add_test(s, "a sync is waited for", a_sync_is_waited_for);
     CU_add_test(s, "other methods are told which there are", other_methods);
     CU_add_test(s, "a crash changes nothing", a_crash_changes_nothing);
+    CU_add_test(s, "a write upon what cannot be read", a_write_upon_what_cannot_be_read);
 }
