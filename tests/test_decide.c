@@ -643,6 +643,55 @@ static void a_damaged_value_is_not_built_upon(void)
     fixture_dispose(&f);
 }
 
+static cairn_err_t peeked(fixture_t *f, const char *key_text, bool whole)
+{
+    cairn_key_t key = cairn_key(key_text, strlen(key_text));
+    uint64_t loc = 0;
+    cairn_thread_quiescent();
+    cairn_err_t err = cairn_store_peek(f->store, &key, whole, &loc);
+    CU_ASSERT((err == CAIRN_ERR_COLD) <= (loc != 0));
+    return err;
+}
+
+static void what_a_write_would_wait_for(void)
+{
+    fixture_t f;
+    cairn_value_t value;
+    uint8_t *noise = noise_of(300 * KIB);
+    fixture_init(&f, TEMP_DIR_ON_DISK);
+    f.options.segment_bytes = 4096 * KIB;
+    fault_os_install();
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    append(&f, "large", noise, 300 * KIB);
+    append(&f, "small", noise, 1000);
+    CU_ASSERT_EQUAL(peeked(&f, "small", true), CAIRN_OK); /* just written */
+    CU_ASSERT_EQUAL(peeked(&f, "large", true), CAIRN_OK);
+    fixture_restart(&f);
+    fault_os_fail(FAULT_is_resident, 1, EIO, true);
+    CU_ASSERT_EQUAL(peeked(&f, "none", true), CAIRN_OK);
+    CU_ASSERT_EQUAL(peeked(&f, "small", false), CAIRN_ERR_COLD);
+    CU_ASSERT_EQUAL(peeked(&f, "small", true), CAIRN_ERR_COLD);
+    CU_ASSERT_EQUAL(peeked(&f, "large", false), CAIRN_ERR_COLD);
+    fault_os_heal();
+    CU_ASSERT_EQUAL(peeked(&f, "large", false), CAIRN_OK);
+    /* its head does not vouch for all of it */
+    CU_ASSERT_EQUAL(peeked(&f, "large", true), CAIRN_ERR_COLD);
+    fault_os_fail(FAULT_is_resident, 1, EIO, true);
+    CU_ASSERT_EQUAL_FATAL(fixture_get(&f, text("large"), &value), CAIRN_OK);
+    CU_ASSERT_EQUAL_FATAL(fixture_get(&f, text("small"), &value), CAIRN_OK);
+    CU_ASSERT_EQUAL(peeked(&f, "large", true), CAIRN_OK);
+    CU_ASSERT_EQUAL(peeked(&f, "small", true), CAIRN_OK);
+    /* the writer itself waits for what is cold */
+    fixture_drop_caches(&f);
+    CU_ASSERT_EQUAL(append(&f, "large", noise, 1).err, CAIRN_OK);
+    CU_ASSERT_EQUAL(append(&f, "small", noise + 1000, 1000).err, CAIRN_OK);
+    CU_ASSERT(has_bytes(&f, "small", noise, 2000));
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    fault_os_remove();
+    fixture_dispose(&f);
+    free(noise);
+}
+
 /* ---------------------------------------------------------------- expiry */
 
 static _Atomic uint64_t staged_ms;
@@ -1029,6 +1078,7 @@ void suite_decide(void)
     CU_add_test(s, "appends keep to the limit", appends_keep_to_the_limit);
     CU_add_test(s, "what is there keeps its meta", what_is_there_keeps_its_meta);
     CU_add_test(s, "a damaged value is not built upon", a_damaged_value_is_not_built_upon);
+    CU_add_test(s, "what a write would wait for", what_a_write_would_wait_for);
     CU_add_test(s, "what has expired is gone for everyone", what_has_expired_is_gone);
     CU_add_test(s, "incr and append keep an expiry, put does not", who_keeps_an_expiry);
     CU_add_test(s, "a clock set back revives nothing", a_clock_set_back_revives_nothing);
