@@ -27,6 +27,7 @@ static const suite_t suites[] = {
     {"store", suite_store},
     {"decide", suite_decide},
     {"faults", suite_faults},
+    {"power_cut", suite_power_cut},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
     {"target", suite_target},

@@ -13,6 +13,7 @@ void suite_record(void);
 void suite_store(void);
 void suite_decide(void);
 void suite_faults(void);
+void suite_power_cut(void);
 void suite_units(void);
 void suite_config(void);
 void suite_cli(void);

@@ -1,0 +1,513 @@
+/*
+ * Is everything that was acknowledged there after the power was cut, whenever that was?
+ *
+ * A history is written to a simulated disk through the real store with its real threads; at some
+ * change on disk the power goes; the store is opened on what is left, looked at, and written to
+ * again, cut after cut on the same disk. The model is the list of all versions that were given out:
+ * after a cut the store must be exactly what it was after one of them, and that one not older than
+ * the last that had been acknowledged as durable.
+ *
+ * What threads add to the seed cannot be repeated: the same seed makes the same choices, but the
+ * instant of a cut may meet another mix of the writer's calls and maintenance's.
+ */
+#include <CUnit/CUnit.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "storage/os.h"
+#include "tests/disk_sim.h"
+#include "tests/seed.h"
+#include "tests/store_fixture.h"
+#include "tests/suites.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define CUTS 600
+#define FLIP_STRIDE 4001
+#else
+#define CUTS 10000
+#define FLIP_STRIDE 173
+#endif
+#define CUTS_SOAK 1000000
+#define CUTS_CONTROL 400
+/** histories run side by side, each on a disk of its own: most of one is waiting for its threads */
+#define LANES 3
+
+#define KEYS 40
+#define VERSIONS_MAX 4096
+#define BATCH_MAX 24
+/** cuts on one disk, one after the other */
+#define LIVES 7
+
+/* ---------------------------------------------------------------- keys and values */
+
+#define VALUE_BYTES_MAX 6000
+#define VALUE_NUMBERS 16000
+#define VALUE_STEP 64
+/* the value of write n begins at byte n * VALUE_STEP of this; with runs of zeroes, which look like
+ * sectors that never reached the disk */
+static uint8_t value_pool[VALUE_NUMBERS * VALUE_STEP + VALUE_BYTES_MAX];
+static uint8_t long_key[CAIRN_KEY_BYTES_MAX];
+
+static int set_up(void)
+{
+    disk_sim_install();
+    random_fill(1, value_pool, sizeof(value_pool));
+    for (size_t at = 0; at + 4096 < sizeof(value_pool); at += 16384)
+        memset(value_pool + at, 0, 4096);
+    memset(long_key, 'k', sizeof(long_key));
+    return 0;
+}
+
+static int tear_down(void)
+{
+    disk_sim_remove();
+    return 0;
+}
+
+static cairn_bytes_t key_of(unsigned key, char room[16])
+{
+    if (key == 0)
+        return (cairn_bytes_t){long_key, sizeof(long_key)};
+    snprintf(room, 16, "key %u", key);
+    return text(room);
+}
+
+static size_t draw_size(random_t *random)
+{
+    static const size_t sizes[] = {0,   1,   7,    40,   100,  100,  400,  456,
+                                   512, 900, 1500, 2500, 4096, 4097, 5000, VALUE_BYTES_MAX};
+    return sizes[random_below(random, sizeof(sizes) / sizeof(sizes[0]))];
+}
+
+/* ---------------------------------------------------------------- the model */
+
+typedef struct st_past_t {
+    unsigned key;
+    bool is_delete;
+    unsigned number; /* of the value */
+    size_t bytes;
+} past_t;
+
+typedef struct st_tally_t {
+    uint64_t cuts, kills;
+    uint64_t opened;      /* and looked at */
+    uint64_t checked;     /* acknowledged as durable, and looked for after a cut */
+    uint64_t lost;        /* of them not there, or an older one in their place */
+    uint64_t partial;     /* never written, or not whole */
+    uint64_t false_alarms; /* an intact store that was refused */
+    uint64_t refused;     /* opening met a staged fault */
+} tally_t;
+
+typedef struct st_history_t {
+    uint64_t seed;
+    unsigned lies;
+    random_t random;
+    disk_sim_t *disk;
+    fixture_t f;
+    tally_t *tally;
+    bool is_quiet; /* findings are wanted */
+    unsigned life;
+    unsigned number;
+    uint64_t last;    /* the newest version given out, acknowledged or not */
+    uint64_t durable; /* the newest acknowledged as durable */
+    uint64_t opened_at;
+    past_t past[VERSIONS_MAX]; /* by version */
+} history_t;
+
+static uint64_t findings(const tally_t *tally)
+{
+    return tally->lost + tally->partial + tally->false_alarms;
+}
+
+static void report(const history_t *h, const char *what, unsigned key, uint64_t got,
+                   uint64_t expected)
+{
+    if (!h->is_quiet)
+        printf("\n    CAIRN_SEED=%llu, disk %llu, life %u: %s: key %u, version %llu, expected %llu"
+               " %s\n",
+               (unsigned long long)seed_of_run(), (unsigned long long)h->seed, h->life, what, key,
+               (unsigned long long)got, (unsigned long long)expected, h->f.errmsg);
+}
+
+/* ---------------------------------------------------------------- looking */
+
+static bool is_value(const history_t *h, uint64_t version, const cairn_value_t *value)
+{
+    const past_t *p = &h->past[version];
+    return value->version == version && value->count == p->bytes &&
+           memcmp(value->bytes, value_pool + p->number * VALUE_STEP, p->bytes) == 0;
+}
+
+static void check_key(history_t *h, unsigned key, uint64_t expected)
+{
+    char room[16];
+    cairn_value_t value = {0};
+    cairn_err_t err = fixture_get(&h->f, key_of(key, room), &value);
+    if (expected == 0 ? err == CAIRN_ERR_NOT_FOUND
+                      : err == CAIRN_OK && is_value(h, expected, &value))
+        return;
+    if (err == CAIRN_ERR_NOT_FOUND || (err == CAIRN_OK && value.version < expected)) {
+        ++h->tally->lost;
+        report(h, "lost", key, err == CAIRN_OK ? value.version : 0, expected);
+    } else {
+        ++h->tally->partial;
+        report(h, err == CAIRN_OK ? "wrong" : cairn_strerror(err), key, value.version, expected);
+    }
+}
+
+/** the store must be what it was after version `last_version` of it, to the byte */
+static void check_all(history_t *h)
+{
+    uint64_t newest[KEYS] = {0};
+    uint64_t found = cairn_store_last_version(h->f.store);
+    ++h->tally->opened;
+    h->tally->checked += h->durable - h->opened_at;
+    if (found < h->durable) {
+        h->tally->lost += h->durable - found;
+        report(h, "the log ends too early", 0, found, h->durable);
+    }
+    if (found > h->last) {
+        ++h->tally->partial;
+        report(h, "the log has what was never written", 0, found, h->last);
+        return;
+    }
+    for (uint64_t v = 1; v <= found; ++v)
+        newest[h->past[v].key] = h->past[v].is_delete ? 0 : v;
+    for (unsigned key = 0; key < KEYS; ++key)
+        check_key(h, key, newest[key]);
+    /* what a store serves after a start is durable, and it goes on behind it */
+    h->last = h->durable = h->opened_at = found;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+typedef struct st_draft_t {
+    past_t past;
+    bool is_sync_only;
+} draft_t;
+
+static cairn_write_t *draw_write(history_t *h, waiter_t *waiter, unsigned manner, draft_t *draft)
+{
+    char room[16];
+    random_t *random = &h->random;
+    cairn_write_t *write;
+    *draft = (draft_t){.past = {.key = (unsigned)random_below(random, KEYS),
+                                .is_delete = random_below(random, 6) == 0,
+                                .number = ++h->number % VALUE_NUMBERS,
+                                .bytes = draw_size(random)},
+                       .is_sync_only = random_below(random, 12) == 0};
+    cairn_bytes_t value = {value_pool + draft->past.number * VALUE_STEP, draft->past.bytes};
+    if (draft->is_sync_only) {
+        write = cairn_write_create_sync(h->last);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(write);
+        write->sink = &waiter->sink;
+    } else {
+        bool is_async = manner == 0 || (manner == 1 && random_below(random, 2) == 0);
+        write = fixture_frame(waiter, draft->past.is_delete ? CAIRN_WRITE_DELETE : CAIRN_WRITE_PUT,
+                              key_of(draft->past.key, room),
+                              draft->past.is_delete ? (cairn_bytes_t){0} : value,
+                              is_async ? CAIRN_ASYNC : CAIRN_SYNC);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(write);
+    }
+    write->ctx = draft;
+    return write;
+}
+
+/** takes the answer of a write into the model; false when the store takes no more */
+static bool learn(history_t *h, const cairn_write_t *write)
+{
+    const draft_t *draft = write->ctx;
+    bool is_known = write->err == CAIRN_OK;
+    if (write->op == CAIRN_WRITE_SYNC) {
+        if (is_known && write->version > h->durable)
+            h->durable = write->version;
+        return is_known;
+    }
+    if (write->_logged && (is_known || write->err == CAIRN_ERR_UNKNOWN)) {
+        /* one behind the other, and never one that somebody was told of before */
+        if (write->version != h->last + 1 || write->version <= h->durable) {
+            ++h->tally->partial;
+            report(h, "a version was given twice", draft->past.key, write->version, h->last + 1);
+        }
+        h->last = write->version;
+        h->past[write->version] = draft->past;
+        if (is_known && write->durability == CAIRN_SYNC)
+            h->durable = write->version;
+    }
+    return is_known || write->err == CAIRN_ERR_NOT_FOUND || write->err == CAIRN_ERR_DISK_FULL;
+}
+
+static int by_version(const void *a, const void *b)
+{
+    const cairn_write_t *x = *(cairn_write_t *const *)a, *y = *(cairn_write_t *const *)b;
+    uint64_t p = x->_logged ? x->version : UINT64_MAX, q = y->_logged ? y->version : UINT64_MAX;
+    return p < q ? -1 : p > q;
+}
+
+static size_t draw_batch(random_t *random)
+{
+    switch (random_below(random, 6)) {
+    case 0:
+        return 9 + random_below(random, BATCH_MAX - 8);
+    case 1:
+    case 2:
+        return 2 + random_below(random, 7);
+    default:
+        return 1;
+    }
+}
+
+/** queues a few writes at once and waits for all; false when the store takes no more */
+static bool write_batch(history_t *h)
+{
+    static _Thread_local draft_t drafts[BATCH_MAX];
+    cairn_write_t *writes[BATCH_MAX];
+    size_t count = draw_batch(&h->random), queued = 0;
+    unsigned manner = (unsigned)random_below(&h->random, 5);
+    bool goes_on = true;
+    waiter_t waiter;
+    waiter_init(&waiter);
+    for (size_t i = 0; i < count; ++i) {
+        cairn_write_t *write = draw_write(h, &waiter, manner, &drafts[queued]);
+        if (cairn_store_enqueue(h->f.store, write) == CAIRN_OK) {
+            writes[queued++] = write;
+        } else {
+            cairn_write_destroy(write);
+            goes_on = false;
+        }
+    }
+    cairn_store_wake(h->f.store);
+    if (queued != 0)
+        waiter_take(&waiter, queued);
+    /* async writes come back before the sync ones that went before them */
+    qsort(writes, queued, sizeof(writes[0]), by_version);
+    for (size_t i = 0; i < queued; ++i) {
+        goes_on &= learn(h, writes[i]);
+        cairn_write_destroy(writes[i]);
+    }
+    waiter_dispose(&waiter);
+    return goes_on;
+}
+
+/* ---------------------------------------------------------------- lives */
+
+static disk_sim_plan_t draw_plan(random_t *random)
+{
+    static const uint64_t spans[] = {20, 60, 60, 120};
+    disk_sim_plan_t plan = {
+        .cut_at = 1 + random_below(random, spans[random_below(random, 4)]),
+        .only_kill = random_below(random, 8) == 0,
+    };
+    if (random_below(random, 4) == 0) {
+        plan.fault = (disk_sim_fault_t)(1 + random_below(random, DISK_SIM_FAULT_COUNT - 1));
+        plan.fault_at = 1 + random_below(random, plan.cut_at);
+        plan.only_kill |= random_below(random, 2) == 0;
+    }
+    return plan;
+}
+
+static void live_on(history_t *h)
+{
+    check_all(h);
+    unsigned batches = (unsigned)random_below(&h->random, 16);
+    while (batches-- != 0 && !disk_sim_is_off(h->disk) && h->last + BATCH_MAX < VERSIONS_MAX)
+        if (!write_batch(h))
+            break;
+    if (fixture_close(&h->f) == CAIRN_OK)
+        h->durable = h->last;
+}
+
+static void live(history_t *h)
+{
+    disk_sim_plan_t plan = draw_plan(&h->random);
+    disk_sim_start(h->disk, &plan, h->lies);
+    cairn_err_t err = fixture_open(&h->f);
+    if (err == CAIRN_OK) {
+        live_on(h);
+    } else if (err != CAIRN_ERR_CORRUPT &&
+               (disk_sim_is_off(h->disk) || disk_sim_has_failed(h->disk))) {
+        ++h->tally->refused;
+    } else {
+        ++h->tally->false_alarms;
+        report(h, cairn_strerror(err), 0, 0, h->durable);
+    }
+    disk_sim_cut(h->disk);
+    ++*(plan.only_kill ? &h->tally->kills : &h->tally->cuts);
+}
+
+static void run_history(history_t *h, uint64_t seed, unsigned lies, tally_t *tally)
+{
+    static const uint64_t segment_bytes[] = {16384, 24576, 40000, 65536};
+    uint64_t findings_before = findings(tally);
+    memset(h, 0, sizeof(*h));
+    h->seed = seed;
+    h->lies = lies;
+    h->is_quiet = lies != 0;
+    h->random = random_from(seed_of_run(), seed);
+    h->tally = tally;
+    h->disk = disk_sim_create(random_next(&h->random));
+    h->f.options = (cairn_store_options_t){
+        .path = disk_sim_path(h->disk),
+        .segment_bytes = segment_bytes[random_below(&h->random, 4)],
+        .value_bytes_max = 1 << 20,
+        .sync_interval_ms = 60000,
+        .queue_ops_max = 1000,
+        .queue_bytes_max = 1 << 24,
+        .io_threads = 1,
+    };
+    for (h->life = 0; h->life < LIVES && findings(tally) == findings_before; ++h->life)
+        live(h);
+    disk_sim_destroy(h->disk);
+}
+
+/* ---------------------------------------------------------------- many of them, side by side */
+
+typedef struct st_lane_t {
+    pthread_t thread;
+    uint64_t first_seed;
+    uint64_t cuts;
+    unsigned lies;
+    bool until_found;
+    tally_t tally;
+    _Atomic uint64_t done; /* cuts, for who watches */
+    _Atomic bool is_over;
+} lane_t;
+
+static void *lane_main(void *arg)
+{
+    lane_t *lane = arg;
+    history_t *h = malloc(sizeof(*h));
+    if (h == NULL)
+        abort();
+    for (uint64_t i = 0; lane->tally.cuts < lane->cuts; ++i) {
+        run_history(h, lane->first_seed + i, lane->lies, &lane->tally);
+        atomic_store(&lane->done, lane->tally.cuts);
+        if (findings(&lane->tally) != 0 && (lane->until_found || findings(&lane->tally) > 100))
+            break;
+    }
+    free(h);
+    atomic_store(&lane->is_over, true);
+    return NULL;
+}
+
+static void add_tally(tally_t *sum, const tally_t *more)
+{
+    sum->cuts += more->cuts;
+    sum->kills += more->kills;
+    sum->opened += more->opened;
+    sum->checked += more->checked;
+    sum->lost += more->lost;
+    sum->partial += more->partial;
+    sum->false_alarms += more->false_alarms;
+    sum->refused += more->refused;
+}
+
+/** says how far they are, until they are there */
+static void watch(lane_t *lanes, uint64_t cuts)
+{
+    bool is_over = false;
+    while (!is_over) {
+        uint64_t done = 0;
+        sleep(1);
+        is_over = true;
+        for (unsigned i = 0; i < LANES; ++i) {
+            done += atomic_load(&lanes[i].done);
+            is_over &= atomic_load(&lanes[i].is_over);
+        }
+        printf("\r    %llu of %llu cuts", (unsigned long long)done, (unsigned long long)cuts);
+        fflush(stdout);
+    }
+}
+
+static tally_t run_lanes(uint64_t cuts, unsigned lies, bool until_found)
+{
+    lane_t lanes[LANES];
+    tally_t sum = {0};
+    memset(lanes, 0, sizeof(lanes));
+    for (unsigned i = 0; i < LANES; ++i) {
+        lanes[i].first_seed = (uint64_t)i << 40 | (uint64_t)lies << 32;
+        lanes[i].cuts = (cuts + LANES - 1) / LANES;
+        lanes[i].lies = lies;
+        lanes[i].until_found = until_found;
+        CU_ASSERT_FATAL(pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]) == 0);
+    }
+    if (is_soak() && !until_found)
+        watch(lanes, cuts);
+    for (unsigned i = 0; i < LANES; ++i) {
+        pthread_join(lanes[i].thread, NULL);
+        add_tally(&sum, &lanes[i].tally);
+    }
+    return sum;
+}
+
+static void whatever_was_acknowledged_is_there(void)
+{
+    uint64_t cuts = is_soak() ? CUTS_SOAK : CUTS;
+    tally_t t = run_lanes(cuts, 0, false);
+    printf("\n    power cuts %llu, kills %llu, stores looked at %llu, acknowledged writes checked "
+           "%llu: lost %llu, partial %llu, false alarms %llu\n    ",
+           (unsigned long long)t.cuts, (unsigned long long)t.kills, (unsigned long long)t.opened,
+           (unsigned long long)t.checked, (unsigned long long)t.lost,
+           (unsigned long long)t.partial, (unsigned long long)t.false_alarms);
+    CU_ASSERT(t.cuts >= cuts);
+    CU_ASSERT(t.checked >= cuts);
+    CU_ASSERT_EQUAL(t.lost, 0);
+    CU_ASSERT_EQUAL(t.partial, 0);
+    CU_ASSERT_EQUAL(t.false_alarms, 0);
+}
+
+/* ---------------------------------------------------------------- the checker sees what is wrong */
+
+static void must_find(unsigned lies)
+{
+    tally_t t = run_lanes(CUTS_CONTROL, lies, true);
+    printf("found within %llu cuts; ", (unsigned long long)t.cuts);
+    CU_ASSERT(findings(&t) != 0);
+}
+
+static void a_sync_that_does_nothing(void)
+{
+    must_find(DISK_SIM_LIE_SYNC);
+}
+
+static void a_sync_dir_that_does_nothing(void)
+{
+    must_find(DISK_SIM_LIE_SYNC_DIR);
+}
+
+static void a_synced_sector_that_is_lost(void)
+{
+    must_find(DISK_SIM_LIE_SECTOR);
+}
+
+static void short_writes_that_are_not_noticed(void)
+{
+    must_find(DISK_SIM_LIE_SHORT);
+}
+
+static void a_page_cache_that_is_believed(void)
+{
+    must_find(DISK_SIM_LIE_DROP_CACHE);
+}
+
+void suite_power_cut(void)
+{
+    CU_pSuite s = CU_add_suite("power_cut", set_up, tear_down);
+    CU_add_test(s, "whatever was acknowledged is there after the power was cut",
+                whatever_was_acknowledged_is_there);
+    CU_add_test(s, "control: a sync that does nothing is seen", a_sync_that_does_nothing);
+    CU_add_test(s, "control: a sync_dir that does nothing is seen",
+                a_sync_dir_that_does_nothing);
+    CU_add_test(s, "control: a synced sector that is lost is seen",
+                a_synced_sector_that_is_lost);
+    CU_add_test(s, "control: a short write that nobody notices is seen",
+                short_writes_that_are_not_noticed);
+    CU_add_test(s, "control: a page cache that is believed is seen",
+                a_page_cache_that_is_believed);
+}
