@@ -20,7 +20,8 @@
 #define NAMES_MAX 256
 #define NAME_BYTES 40
 #define HANDLES_MAX 512
-/** a descriptor is the disk's number + 1 shifted by this, and a handle; handle 0 is the directory */
+/** a descriptor is the disk's number + 1 shifted by this, and a handle; handle 0 is the directory
+ */
 #define HANDLE_SHIFT 12
 /** the length of a file changes like a sector of its own */
 #define LENGTH_SECTOR UINT64_MAX
@@ -170,8 +171,8 @@ static void change_names(disk_sim_t *disk, const char *set, const char *cleared,
 {
     if (disk->name_change_count == disk->name_change_room) {
         disk->name_change_room = 2 * disk->name_change_room + 16;
-        disk->name_changes = must(realloc(disk->name_changes, disk->name_change_room *
-                                                                  sizeof(*disk->name_changes)));
+        disk->name_changes =
+            must(realloc(disk->name_changes, disk->name_change_room * sizeof(*disk->name_changes)));
     }
     name_change_t *change = &disk->name_changes[disk->name_change_count++];
     snprintf(change->set, sizeof(change->set), "%s", set);
@@ -692,7 +693,8 @@ static int64_t pwritev_locked(disk_sim_t *disk, const handle_t *handle, const st
         return -ENOSPC;
     bool is_short = bytes > 1 && fails(disk, DISK_SIM_SHORT_WRITE);
     bool has_error = fails(disk, DISK_SIM_WRITE_EIO);
-    size_t limit = is_short || has_error ? 1 + random_below(&disk->random, bytes - is_short) : bytes;
+    size_t limit =
+        is_short || has_error ? 1 + random_below(&disk->random, bytes - is_short) : bytes;
     write_bytes(handle->inode, iov, iov_count, offset, limit);
     if (f == CUT_SHORT)
         cut_locked(disk);
@@ -770,11 +772,12 @@ void disk_sim_install(void)
 {
     table = cairn_os_real;
 #define X(name) table.name = sim_##name;
-    X(open_dir) X(list) X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close)
-    X(size) X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)
-    X(overwrites_in_place) X(map) X(will_need) X(is_resident)
+    X(open_dir)
+    X(list) X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size)
+        X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)
+            X(overwrites_in_place) X(map) X(will_need) X(is_resident)
 #undef X
-    cairn_os = &table;
+                cairn_os = &table;
 }
 
 void disk_sim_remove(void)

@@ -47,10 +47,10 @@ const char *disk_sim_path(const disk_sim_t *disk);
 
 typedef enum en_disk_sim_fault_t {
     DISK_SIM_NO_FAULT,
-    DISK_SIM_SHORT_WRITE, /* writes a part and says so */
-    DISK_SIM_WRITE_EIO,   /* writes a part and fails */
-    DISK_SIM_WRITE_FULL,  /* ENOSPC, nothing written */
-    DISK_SIM_SYNC_EIO,    /* some sectors reach the disk; the rest is given up and called clean */
+    DISK_SIM_SHORT_WRITE,  /* writes a part and says so */
+    DISK_SIM_WRITE_EIO,    /* writes a part and fails */
+    DISK_SIM_WRITE_FULL,   /* ENOSPC, nothing written */
+    DISK_SIM_SYNC_EIO,     /* some sectors reach the disk; the rest is given up and called clean */
     DISK_SIM_RESERVE_FULL, /* preallocate: ENOSPC */
     DISK_SIM_NAMES_EIO,    /* sync_dir fails */
     DISK_SIM_RENAME_EIO,
@@ -58,8 +58,8 @@ typedef enum en_disk_sim_fault_t {
 } disk_sim_fault_t;
 
 typedef struct st_disk_sim_plan_t {
-    uint64_t cut_at;  /* the change at which the power goes, from 1; 0 for never */
-    bool only_kill;   /* the process dies, the machine goes on */
+    uint64_t cut_at;   /* the change at which the power goes, from 1; 0 for never */
+    bool only_kill;    /* the process dies, the machine goes on */
     uint64_t fault_at; /* from this change on the next call that can, fails so, once; 0 for never */
     disk_sim_fault_t fault;
 } disk_sim_plan_t;
