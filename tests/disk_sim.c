@@ -95,6 +95,7 @@ struct st_disk_sim_t {
     disk_sim_plan_t plan;
     unsigned lies;
     bool was_killed;
+    bool is_full;                  /* for the next write */
     _Atomic uint64_t changes_seen; /* changed under the mutex, read by anyone */
     _Atomic bool is_off;
     _Atomic bool has_failed;
@@ -278,6 +279,13 @@ static void write_durable(inode_t *inode, const outcome_t *o, size_t at)
         inode->durable_bytes = c->offset + c->count;
 }
 
+static void clear_behind_end(inode_t *inode)
+{
+    if (inode->durable_room != inode->durable_bytes)
+        memset(inode->durable + inode->durable_bytes, 0,
+               inode->durable_room - inode->durable_bytes);
+}
+
 /** makes durable what the outcome says and forgets the rest */
 static void settle(inode_t *inode, const outcome_t *o)
 {
@@ -288,12 +296,10 @@ static void settle(inode_t *inode, const outcome_t *o)
         } else if (has_reached(o, LENGTH_SECTOR, i)) {
             make_room(inode, c->offset);
             inode->durable_bytes = c->offset;
-            memset(inode->durable + c->offset, 0, inode->durable_room - c->offset);
+            clear_behind_end(inode);
         }
     }
-    if (inode->durable_room != inode->durable_bytes)
-        memset(inode->durable + inode->durable_bytes, 0,
-               inode->durable_room - inode->durable_bytes);
+    clear_behind_end(inode);
     free_changes(inode);
 }
 
@@ -689,9 +695,13 @@ static int64_t pwritev_locked(disk_sim_t *disk, const handle_t *handle, const st
     fate_t f = fate(disk);
     if (f == NEVER_MADE)
         return -EIO;
-    if (fails(disk, DISK_SIM_WRITE_FULL))
+    bool is_full = disk->is_full || fails(disk, DISK_SIM_WRITE_FULL);
+    disk->is_full = false;
+    if (is_full)
         return -ENOSPC;
     bool is_short = bytes > 1 && fails(disk, DISK_SIM_SHORT_WRITE);
+    if (bytes > 1 && fails(disk, DISK_SIM_SHORT_THEN_FULL))
+        is_short = disk->is_full = true;
     bool has_error = fails(disk, DISK_SIM_WRITE_EIO);
     size_t limit =
         is_short || has_error ? 1 + random_below(&disk->random, bytes - is_short) : bytes;
@@ -773,8 +783,9 @@ void disk_sim_install(void)
     table = cairn_os_real;
 #define X(name) table.name = sim_##name;
     X(open_dir)
-    X(list) X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size)
-        X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)
+    X(list)
+    X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size) X(preallocate)
+        X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)
             X(overwrites_in_place) X(map) X(will_need) X(is_resident)
 #undef X
                 cairn_os = &table;
@@ -854,6 +865,7 @@ void disk_sim_start(disk_sim_t *disk, const disk_sim_plan_t *plan, unsigned lies
     disk->plan = *plan;
     disk->lies = lies;
     atomic_store(&disk->changes_seen, 0);
+    disk->is_full = false;
     atomic_store(&disk->has_failed, false);
     atomic_store(&disk->is_off, false);
     pthread_mutex_unlock(&disk->mutex);
@@ -937,7 +949,7 @@ void disk_sim_shorten(disk_sim_t *disk, const char *name, uint64_t bytes)
 {
     inode_t *inode = durable_inode(disk, name);
     inode->durable_bytes = bytes;
-    memset(inode->durable + bytes, 0, inode->durable_room - bytes);
+    clear_behind_end(inode);
 }
 
 void disk_sim_lose(disk_sim_t *disk, const char *name)

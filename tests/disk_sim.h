@@ -47,9 +47,10 @@ const char *disk_sim_path(const disk_sim_t *disk);
 
 typedef enum en_disk_sim_fault_t {
     DISK_SIM_NO_FAULT,
-    DISK_SIM_SHORT_WRITE,  /* writes a part and says so */
-    DISK_SIM_WRITE_EIO,    /* writes a part and fails */
-    DISK_SIM_WRITE_FULL,   /* ENOSPC, nothing written */
+    DISK_SIM_SHORT_WRITE,     /* writes a part and says so */
+    DISK_SIM_WRITE_EIO,       /* writes a part and fails */
+    DISK_SIM_SHORT_THEN_FULL, /* writes a part, and the next write finds no room */
+    DISK_SIM_WRITE_FULL,      /* ENOSPC, nothing written */
     DISK_SIM_SYNC_EIO,     /* some sectors reach the disk; the rest is given up and called clean */
     DISK_SIM_RESERVE_FULL, /* preallocate: ENOSPC */
     DISK_SIM_NAMES_EIO,    /* sync_dir fails */

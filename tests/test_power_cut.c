@@ -26,9 +26,12 @@
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__)
 #define CUTS 600
 #define FLIP_STRIDE 4001
+#elif defined(__SANITIZE_ADDRESS__)
+#define CUTS 2000
+#define FLIP_STRIDE 997
 #else
 #define CUTS 10000
 #define FLIP_STRIDE 173
@@ -205,16 +208,17 @@ static cairn_write_t *draw_write(history_t *h, waiter_t *waiter, unsigned manner
     cairn_bytes_t value = {value_pool + draft->past.number * VALUE_STEP, draft->past.bytes};
     if (draft->is_sync_only) {
         write = cairn_write_create_sync(h->last);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(write);
-        write->sink = &waiter->sink;
+        if (write != NULL)
+            write->sink = &waiter->sink;
     } else {
         bool is_async = manner == 0 || (manner == 1 && random_below(random, 2) == 0);
         write = fixture_frame(waiter, draft->past.is_delete ? CAIRN_WRITE_DELETE : CAIRN_WRITE_PUT,
                               key_of(draft->past.key, room),
                               draft->past.is_delete ? (cairn_bytes_t){0} : value,
                               is_async ? CAIRN_ASYNC : CAIRN_SYNC);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(write);
     }
+    if (write == NULL)
+        abort(); /* CUnit's asserts are for its own thread */
     write->ctx = draft;
     return write;
 }
