@@ -34,7 +34,7 @@
 #define FLIP_STRIDE 997
 #else
 #define CUTS 10000
-#define FLIP_STRIDE 173
+#define FLIP_STRIDE 577
 #endif
 #define CUTS_SOAK 1000000
 #define CUTS_CONTROL 400
@@ -49,7 +49,8 @@
 
 /* ---------------------------------------------------------------- keys and values */
 
-#define VALUE_BYTES_MAX 6000
+/** with the longest key it still fits the smallest segment */
+#define VALUE_BYTES_MAX 9000
 #define VALUE_NUMBERS 16000
 #define VALUE_STEP 64
 /* the value of write n begins at byte n * VALUE_STEP of this; with runs of zeroes, which look like
@@ -333,13 +334,23 @@ static void live_on(history_t *h)
     while (batches-- != 0 && !disk_sim_is_off(h->disk) && h->last + BATCH_MAX < VERSIONS_MAX)
         if (!write_batch(h))
             break;
+    if (random_below(&h->random, 100) == 0)
+        usleep(25000); /* for the idle mark */
     if (fixture_close(&h->f) == CAIRN_OK)
         h->durable = h->last;
+}
+
+static uint64_t draw_segment_bytes(random_t *random)
+{
+    static const uint64_t bytes[] = {16384, 24576, 40000, 65536};
+    return bytes[random_below(random, sizeof(bytes) / sizeof(bytes[0]))];
 }
 
 static void live(history_t *h)
 {
     disk_sim_plan_t plan = draw_plan(&h->random, h->lies);
+    if (random_below(&h->random, 4) == 0) /* somebody changed the configuration */
+        h->f.options.segment_bytes = draw_segment_bytes(&h->random);
     disk_sim_start(h->disk, &plan, h->lies);
     cairn_err_t err = fixture_open(&h->f);
     if (err == CAIRN_OK) {
@@ -357,7 +368,6 @@ static void live(history_t *h)
 
 static void run_history(history_t *h, uint64_t seed, unsigned lies, tally_t *tally)
 {
-    static const uint64_t segment_bytes[] = {16384, 24576, 40000, 65536};
     uint64_t findings_before = findings(tally);
     memset(h, 0, sizeof(*h));
     h->seed = seed;
@@ -368,7 +378,7 @@ static void run_history(history_t *h, uint64_t seed, unsigned lies, tally_t *tal
     h->disk = disk_sim_create(random_next(&h->random));
     h->f.options = (cairn_store_options_t){
         .path = disk_sim_path(h->disk),
-        .segment_bytes = segment_bytes[random_below(&h->random, 4)],
+        .segment_bytes = draw_segment_bytes(&h->random),
         .value_bytes_max = 1 << 20,
         .sync_interval_ms = 60000,
         .queue_ops_max = 1000,
