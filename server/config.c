@@ -146,6 +146,7 @@ void cairn_config_dispose(cairn_config_t *config)
 {
     for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i)
         cairn_option_clear(config, &cairn_options[i]);
+    cairn_config_clear_tokens(config);
     free(config->_file);
     config->_file = NULL;
 }
@@ -161,6 +162,12 @@ bool cairn_config_set(cairn_config_t *config, const char *key, const char *value
     const cairn_option_t *option = find_option(key);
     char quoted[CAIRN_WORDING_QUOTE_BYTES], reason[CAIRN_OPTION_ERRMSG_BYTES];
 
+    if (option == NULL && (strcmp(key, "auth") == 0 || strncmp(key, "auth.", 5) == 0)) {
+        snprintf(errmsg, errmsg_bytes,
+                 "access tokens are not set by flags, which every user of the machine can see; "
+                 "write them under auth.tokens in the file of --config");
+        return false;
+    }
     if (option == NULL) {
         const char *nearest = cairn_option_nearest(key);
         cairn_wording_quote(key, quoted);

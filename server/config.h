@@ -3,7 +3,8 @@
  *
  * The normal path: init gives every option its default, load reads a file, set applies a flag, and
  * finish checks the options against each other; from then on the config is only read. A flag wins
- * over the file whichever comes first. The options themselves stand in server/options.h.
+ * over the file whichever comes first. The options themselves stand in server/options.h; only the
+ * access tokens (auth.tokens), which are a list and no flags, do not.
  *
  * What can fail does so with one line for a person in `errmsg`: the file and the line or the flag,
  * the key, what is wrong and what is allowed. After a failure the config may only be disposed.
@@ -43,6 +44,35 @@ typedef enum en_cairn_option_id_t {
         CAIRN_OPTION_COUNT
 } cairn_option_id_t;
 
+/* what a token may do; each scope includes those before it: S(name, word) */
+#define CAIRN_SCOPES(S)                                                                            \
+    S(READ, "read")                                                                                \
+    S(WRITE, "write")                                                                              \
+    S(ADMIN, "admin")
+
+typedef enum en_cairn_scope_t {
+#define CAIRN_SCOPE_ENUM(name, word) CAIRN_SCOPE_##name,
+    CAIRN_SCOPES(CAIRN_SCOPE_ENUM)
+#undef CAIRN_SCOPE_ENUM
+        CAIRN_SCOPE_COUNT
+} cairn_scope_t;
+
+/* SHA-256 */
+#define CAIRN_TOKEN_SUM_BYTES 32
+/* a name is short enough for every line of a log */
+#define CAIRN_TOKEN_NAME_BYTES_MAX 64
+/* no key is longer */
+#define CAIRN_TOKEN_PREFIX_BYTES_MAX 2048
+
+/* one entry of auth.tokens */
+typedef struct st_cairn_config_token_t {
+    char *name;
+    unsigned char sum[CAIRN_TOKEN_SUM_BYTES]; /* of the secret, which is nowhere */
+    cairn_scope_t scope;
+    char *prefix; /* of the keys it is bound to; NULL if it is not */
+    size_t line;  /* in the file, from 1 */
+} cairn_config_token_t;
+
 /* where the present value of an option comes from */
 typedef struct st_cairn_config_origin_t {
     enum { CAIRN_ORIGIN_DEFAULT, CAIRN_ORIGIN_FILE, CAIRN_ORIGIN_FLAG } kind;
@@ -59,6 +89,8 @@ typedef struct st_cairn_config_t {
 #define CAIRN_CONFIG_FIELD(field, section, name, type, ...) cairn_option_##type##_t field;
     CAIRN_OPTIONS(CAIRN_CONFIG_FIELD)
 #undef CAIRN_CONFIG_FIELD
+    cairn_config_token_t *tokens; /* auth.tokens, which only a file has */
+    size_t token_count;
     cairn_config_origin_t _origins[CAIRN_OPTION_COUNT];
     char *_file; /* the file loaded last, NULL if none */
 } cairn_config_t;

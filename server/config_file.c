@@ -47,10 +47,17 @@ typedef struct st_source_t {
     } section##_texts_t;
 CAIRN_SECTIONS(SECTION_STRUCT)
 
+/* the tokens are a list, which no row of the options can be */
+typedef struct st_auth_texts_t {
+    cairn_token_texts_t *tokens;
+    unsigned tokens_count; /* libcyaml wants this name */
+} auth_texts_t;
+
 #define SECTION_MEMBER(section, rows) section##_texts_t *section;
 typedef struct st_texts_t {
     CAIRN_OPTIONS_TOP(TEXT_MEMBER)
     CAIRN_SECTIONS(SECTION_MEMBER)
+    auth_texts_t *auth;
 } texts_t;
 
 #define TEXT_FIELD(type, field, name)                                                              \
@@ -61,13 +68,26 @@ typedef struct st_texts_t {
                                                                 CYAML_FIELD_END};
 CAIRN_SECTIONS(SECTION_SCHEMA)
 
+static const cyaml_schema_field_t token_schema[] = {
+    TEXT_FIELD(cairn_token_texts_t, name, name) TEXT_FIELD(cairn_token_texts_t, sha256, sha256)
+        TEXT_FIELD(cairn_token_texts_t, scope, scope)
+            TEXT_FIELD(cairn_token_texts_t, prefix, prefix) CYAML_FIELD_END};
+static const cyaml_schema_value_t token_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, cairn_token_texts_t, token_schema)};
+static const cyaml_schema_field_t auth_schema[] = {
+    CYAML_FIELD_SEQUENCE("tokens", CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL, auth_texts_t,
+                         tokens, &token_entry, 0, CYAML_UNLIMITED),
+    CYAML_FIELD_END};
+
 /* a section may be empty, as when all its keys are commented out, and so may the file */
 #define TOP_TEXT_FIELD(field, section, name, ...) TEXT_FIELD(texts_t, field, name)
 #define SECTION_FIELD(section, rows)                                                               \
     CYAML_FIELD_MAPPING_PTR(#section, CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL, texts_t,      \
                             section, section##_schema),
 static const cyaml_schema_field_t top_schema[] = {
-    CAIRN_OPTIONS_TOP(TOP_TEXT_FIELD) CAIRN_SECTIONS(SECTION_FIELD) CYAML_FIELD_END};
+    CAIRN_OPTIONS_TOP(TOP_TEXT_FIELD) CAIRN_SECTIONS(SECTION_FIELD) CYAML_FIELD_MAPPING_PTR(
+        "auth", CYAML_FLAG_OPTIONAL | CYAML_FLAG_POINTER_NULL, texts_t, auth, auth_schema),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_value_t file_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER_NULL, texts_t, top_schema)};
@@ -169,18 +189,40 @@ static const yaml_node_pair_t *find_pair(yaml_document_t *document, const yaml_n
     return NULL;
 }
 
+/* What a key that libcyaml found in the file has. */
+static const yaml_node_t *value_in(yaml_document_t *document, const yaml_node_t *mapping,
+                                   const char *key)
+{
+    const yaml_node_pair_t *pair =
+        find_pair(document, mapping, key, mapping->data.mapping.pairs.top);
+    return node_at(document, pair->value);
+}
+
 /* The line of an option that libcyaml found in the file. */
 static size_t line_of_option(yaml_document_t *document, const cairn_option_t *option)
 {
     const yaml_node_t *mapping = yaml_document_get_root_node(document);
     const yaml_node_pair_t *pair;
 
-    if (option->section[0] != '\0') {
-        pair = find_pair(document, mapping, option->section, mapping->data.mapping.pairs.top);
-        mapping = node_at(document, pair->value);
-    }
+    if (option->section[0] != '\0')
+        mapping = value_in(document, mapping, option->section);
     pair = find_pair(document, mapping, option->name, mapping->data.mapping.pairs.top);
     return line_of(node_at(document, pair->key));
+}
+
+/* The entry of auth.tokens that libcyaml found at this place of the list. */
+static const yaml_node_t *token_at(yaml_document_t *document, size_t index)
+{
+    const yaml_node_t *root = yaml_document_get_root_node(document);
+    const yaml_node_t *tokens = value_in(document, value_in(document, root, "auth"), "tokens");
+    return node_at(document, tokens->data.sequence.items.start[index]);
+}
+
+/* The line of a key of a token, or that of the token if it lacks the key. */
+static size_t line_in_token(yaml_document_t *document, const yaml_node_t *token, const char *key)
+{
+    const yaml_node_pair_t *pair = find_pair(document, token, key, token->data.mapping.pairs.top);
+    return line_of(pair != NULL ? node_at(document, pair->key) : token);
 }
 
 /* libcyaml would take a text to end at its first NUL, and the rest would be lost in silence. */
@@ -250,13 +292,20 @@ static void list_fields(const cyaml_schema_field_t *fields, char *list, size_t l
             (size_t)snprintf(list + at, list_bytes - at, "%s%s", i == 0 ? "" : ", ", fields[i].key);
 }
 
+static bool is_token_schema(const cyaml_schema_field_t *field)
+{
+    return field >= token_schema &&
+           field < token_schema + sizeof(token_schema) / sizeof(token_schema[0]);
+}
+
 /* A misspelt key, one in the wrong section, or a misspelt section; NULL if nothing is near. */
 static const char *guess(const cyaml_schema_field_t *fields, const char *word)
 {
     const char *option = cairn_option_nearest(word);
 
     for (; option == NULL && fields->key != NULL; ++fields) {
-        if (fields->value.type == CYAML_MAPPING && cairn_wording_distance(word, fields->key) <= 2)
+        bool is_option = fields->value.type == CYAML_STRING && !is_token_schema(fields);
+        if (!is_option && cairn_wording_distance(word, fields->key) <= 2)
             return fields->key;
     }
     return option;
@@ -290,15 +339,27 @@ static void print_key(const char *section, const char *name, char key[CAIRN_WORD
              section != NULL ? "." : "", name);
 }
 
+/* how an entry of auth.tokens is written */
+#define TOKEN "- {name: shop, sha256: SUM, scope: read}"
+
 static bool explain_value(const source_t *source, const cyaml_schema_field_t *field,
                           const char *section, size_t line, const yaml_node_t *value)
 {
     char key[CAIRN_WORDING_QUOTE_BYTES], list[CAIRN_OPTION_ERRMSG_BYTES / 2];
 
     print_key(section, field->key, key);
+    if (field->value.type == CYAML_SEQUENCE) {
+        if (value->type == YAML_SEQUENCE_NODE || is_word(value, ""))
+            return true;
+        return refuse(source, line,
+                      "%s: is a list, not %s; write its entries below, each as " TOKEN, key,
+                      kind_of(value));
+    }
     if (field->value.type != CYAML_MAPPING) {
         if (value->type == YAML_SCALAR_NODE)
             return true;
+        if (is_token_schema(field))
+            return refuse(source, line, "%s: is a value, not %s", key, kind_of(value));
         return refuse(source, line, "%s: is a value, not %s; write for example %s: %s", key,
                       kind_of(value), field->key, cairn_option_example(key));
     }
@@ -308,6 +369,26 @@ static bool explain_value(const source_t *source, const cyaml_schema_field_t *fi
     list_fields(field->value.mapping.fields, list, sizeof(list));
     return refuse(source, line, "%s: is a section, not %s; its keys are %s", key, kind_of(value),
                   list);
+}
+
+static bool explain(const source_t *source, yaml_document_t *document, const yaml_node_t *mapping,
+                    const cyaml_schema_field_t *fields, const char *section);
+
+/* The same for the entries of a list, which are mappings all. */
+static bool explain_list(const source_t *source, yaml_document_t *document, const yaml_node_t *list,
+                         const cyaml_schema_field_t *fields, const char *key)
+{
+    const yaml_node_item_t *item = list->data.sequence.items.start;
+
+    for (; item != list->data.sequence.items.top; ++item) {
+        const yaml_node_t *entry = node_at(document, *item);
+        if (entry->type != YAML_MAPPING_NODE)
+            return refuse(source, line_of(entry), "%s: an entry is written " TOKEN ", not as %s",
+                          key, kind_of(entry));
+        if (!explain(source, document, entry, fields, key))
+            return false;
+    }
+    return true;
 }
 
 /* Refuses the first thing in the mapping that the schema does not allow; true if there is none. */
@@ -335,6 +416,11 @@ static bool explain(const source_t *source, yaml_document_t *document, const yam
             return false;
         if (value->type == YAML_MAPPING_NODE &&
             !explain(source, document, value, field->value.mapping.fields, field->key))
+            return false;
+        print_key(section, field->key, name);
+        if (value->type == YAML_SEQUENCE_NODE &&
+            !explain_list(source, document, value, field->value.sequence.entry->mapping.fields,
+                          name))
             return false;
     }
     return true;
@@ -436,6 +522,22 @@ static bool apply(const source_t *source, yaml_document_t *document, const texts
     return true;
 }
 
+static bool apply_tokens(const source_t *source, yaml_document_t *document,
+                         const auth_texts_t *auth, cairn_config_t *config)
+{
+    char reason[CAIRN_OPTION_ERRMSG_BYTES];
+    const char *key;
+
+    for (size_t i = 0; i != auth->tokens_count; ++i) {
+        const yaml_node_t *token = token_at(document, i);
+        if (!cairn_config_add_token(config, &auth->tokens[i], line_of(token), &key, reason,
+                                    sizeof(reason)))
+            return refuse(source, line_in_token(document, token, key), "auth.tokens.%s: %s", key,
+                          reason);
+    }
+    return true;
+}
+
 static bool check_and_apply(const source_t *source, yaml_document_t *document,
                             cairn_config_t *config)
 {
@@ -446,7 +548,9 @@ static bool check_and_apply(const source_t *source, yaml_document_t *document,
 
     if (err != CYAML_OK)
         return refuse_for(source, document, err);
-    is_good = texts == NULL || apply(source, document, texts, config);
+    is_good = texts == NULL ||
+              (apply(source, document, texts, config) &&
+               (texts->auth == NULL || apply_tokens(source, document, texts->auth, config)));
     cyaml_free(&cyaml_config, &file_schema, texts, 0);
     return is_good;
 }

@@ -1,5 +1,6 @@
 /*
- * server/config_internal.h - what config.c, config_value.c, config_file.c and config_print.c share.
+ * server/config_internal.h - what config.c, config_value.c, config_token.c, config_file.c and
+ * config_print.c share.
  *
  * The rows of server/options.h as data, and the ways between an option's text and its field.
  */
@@ -68,6 +69,26 @@ const char *cairn_option_nearest(const char *key);
 
 /** The default of an option that exists, as an example of what to write. Owner: a static text. */
 const char *cairn_option_example(const char *key);
+
+/* what a file says of a token: NULL where it says nothing */
+typedef struct st_cairn_token_texts_t {
+    char *name;
+    char *sha256;
+    char *scope;
+    char *prefix;
+} cairn_token_texts_t;
+
+/**
+ * Adds a token to those of the config.
+ *
+ * On failure the config is as it was, `*key` is the key at fault (it may be missing in the file),
+ * and errmsg says what is wrong and what is allowed, without the key.
+ */
+bool cairn_config_add_token(cairn_config_t *config, const cairn_token_texts_t *texts, size_t line,
+                            const char **key, char *errmsg, size_t errmsg_bytes);
+
+/** Frees the tokens of the config. */
+void cairn_config_clear_tokens(cairn_config_t *config);
 
 /** Copies a text, and ends the process when there is no memory. */
 char *cairn_config_copy(const char *text);

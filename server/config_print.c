@@ -55,6 +55,25 @@ static void print_yaml_row(const cairn_config_t *defaults, const cairn_option_t 
     fprintf(out, "%s\n", is_text ? "\"" : "");
 }
 
+static const char auth_rows[] =
+    "\n"
+    "# Access tokens. With any here, a request needs Authorization: Bearer SECRET, all but /livez "
+    "and\n"
+    "# /readyz; without, everyone may do everything. Only the SHA-256 of a secret is kept:\n"
+    "#   secret=$(openssl rand -hex 24); echo \"$secret\"; printf %s \"$secret\" | sha256sum\n"
+    "# name: letters, digits, - _ . (at most 64); it stands in the access log, so choose it to be "
+    "seen\n"
+    "# scope: read, write (includes read) or admin (includes both, and /metrics, /v1/stats, "
+    "/v1/admin)\n"
+    "# prefix: may be left out; the token is then good for these keys only, and never for admin's "
+    "paths\n"
+    "#auth:\n"
+    "#  tokens:\n"
+    "#    - name: shop\n"
+    "#      sha256: THE-64-HEX-DIGITS\n"
+    "#      scope: write\n"
+    "#      prefix: \"shop/\"\n";
+
 void cairn_config_print_help(FILE *out)
 {
     cairn_config_t defaults;
@@ -62,6 +81,9 @@ void cairn_config_print_help(FILE *out)
     cairn_config_init(&defaults);
     for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i)
         print_help_row(&defaults, &cairn_options[i], out);
+    fputs("  auth.tokens (in the file only)\n"
+          "      who may do what; without tokens everyone may do everything\n",
+          out);
     cairn_config_dispose(&defaults);
 }
 
@@ -88,5 +110,6 @@ void cairn_config_print_default(FILE *out)
         fputc('\n', out);
         print_yaml_row(&defaults, option, out);
     }
+    fputs(auth_rows, out);
     cairn_config_dispose(&defaults);
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/gate.h"
 #include "server/pipeline.h"
 
 /** what an ended connection may still send before we stop listening to it */
@@ -65,6 +66,7 @@ static void on_close(void *data)
     cairn_conn_t *conn = data;
     cairn_worker_t *worker = conn->worker;
     cairn_pipeline_dispose(conn);
+    cairn_gate_dispose(conn);
     if (conn->linger_fd >= 0)
         start_linger(worker, conn->linger_fd);
     h2o_linklist_unlink(&conn->link);

@@ -12,6 +12,9 @@ typedef struct st_cairn_conn_t {
     h2o_socket_t *sock;
     uint64_t request_began_ns; /* 0 between requests */
     cairn_op_t op;             /* of the request under way */
+    /* the request's token, NULL if none was needed; in the table, see server/gate.h */
+    const struct st_cairn_config_token_t *token;
+    struct st_cairn_auth_t *auth;
     bool is_parked;            /* polled but not read, while its request waits */
     /* pipelining, see server/pipeline.h */
     bool is_corked;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/conn.h"
+#include "server/gate.h"
 #include "server/pending.h"
 #include "server/reply.h"
 #include "server/target.h"
@@ -32,6 +33,8 @@ bool cairn_kv_take_key(h2o_req_t *req, const char *bytes, size_t count, cairn_ke
                             CAIRN_KEY_BYTES_MAX);
         return false;
     }
+    if (!cairn_gate_allows_key(req, bytes, count))
+        return false;
     *key = cairn_key(bytes, count);
     return true;
 }

@@ -9,7 +9,10 @@
 /** Answers the request if its path is /v1/kv/, /v1/incr/ or /v1/append/ and a key, or /v1/sync. */
 bool cairn_kv_handle(h2o_req_t *req, h2o_iovec_t path);
 
-/** Takes decoded bytes, which outlive the request, for a key. On failure it has been answered. */
+/**
+ * Takes decoded bytes, which outlive the request, for a key, if the request's token reaches it. On
+ * failure it has been answered.
+ */
 bool cairn_kv_take_key(h2o_req_t *req, const char *bytes, size_t count, cairn_key_t *key);
 
 /** Each answers the request, now or later; the key's and value's bytes outlive the request. */

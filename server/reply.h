@@ -23,6 +23,8 @@
     X(BAD_CONDITION, 400, "bad_condition", "Malformed condition")                                  \
     X(BAD_NUMBER, 400, "bad_number", "Malformed number")                                           \
     X(BAD_VERSION, 400, "bad_version", "No such version")                                          \
+    X(UNAUTHORIZED, 401, "unauthorized", "A token is needed")                                      \
+    X(FORBIDDEN, 403, "forbidden", "The token does not allow this")                                \
     X(CROSS_SITE, 403, "cross_site", "Request from another site refused")                          \
     X(NOT_FOUND, 404, "not_found", "No such key")                                                  \
     X(NO_SUCH_PATH, 404, "no_such_path", "No such path")                                           \

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "server/conn.h"
+#include "server/gate.h"
 #include "server/kv.h"
 #include "server/pipeline.h"
 #include "server/reply.h"
@@ -105,7 +106,7 @@ static void route(h2o_req_t *req)
 
 static void handle(h2o_req_t *req)
 {
-    if (!refuse(req))
+    if (!refuse(req) && cairn_gate_admit(req))
         route(req);
 }
 
@@ -115,6 +116,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     cairn_conn_t *conn = cairn_conn_of(req);
     conn->request_began_ns = now_ns();
     conn->op = CAIRN_OP_OTHER;
+    conn->token = NULL;
     cairn_pipeline_handle(req, handle);
     return 0;
 }
@@ -128,6 +130,7 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
     cairn_metrics_request(&conn->worker->metrics, conn->op, req->res.status, ns);
     conn->request_began_ns = 0;
     conn->op = CAIRN_OP_OTHER;
+    conn->token = NULL;
     /* an answer begun before the stop has promised to keep the connection: now it is idle */
     if (conn->worker->is_stopping)
         cairn_conn_shutdown(conn, SHUT_RD);

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "server/gate.h"
 #include "server/listen.h"
 #include "server/route.h"
 #include "server/worker.h"
@@ -186,6 +187,7 @@ int cairn_serve(const cairn_config_t *config)
         return 1;
     }
     configure_http(config);
+    cairn_gate_set_tokens(&server, config);
     bool started = start_workers(config, fds);
     free(fds);
     if (!started) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "server/conn.h"
+#include "server/gate.h"
 #include "server/pending.h"
 
 /** the loop wakes at least this often to announce a quiescent state: memory that was replaced
@@ -161,6 +162,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_pending_on_writes);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_pending_on_loads);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->tables, cairn_gate_on_tables);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &worker->turn_timeout, TURN_MS);
@@ -217,6 +219,7 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int li
     cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
     *worker = (cairn_worker_t){.server = server,
                                .number = number,
+                               .auth = cairn_auth_acquire(server->auth),
                                .sink = {.on_done = cairn_pending_on_done},
                                .listen_fd = listen_fd,
                                .conn_count_max = conn_count_max};

@@ -27,6 +27,7 @@ typedef struct st_cairn_server_t {
     _Atomic(cairn_store_t *) store;
     _Atomic uint64_t load_done, load_total; /* bytes replayed, relaxed */
     uint64_t started_ms;
+    struct st_cairn_auth_t *auth; /* main's reference to the tokens in force, see server/gate.h */
     cairn_worker_t **workers;
     size_t worker_count;
 } cairn_server_t;
@@ -46,6 +47,8 @@ struct st_cairn_worker_t {
     h2o_multithread_receiver_t writes;
     h2o_multithread_receiver_t loads;
     h2o_multithread_receiver_t orders; /* from main */
+    h2o_multithread_receiver_t tables; /* of tokens, from main */
+    struct st_cairn_auth_t *auth;      /* the one in force */
 
     h2o_accept_ctx_t accept_ctx;
     h2o_socket_t *listener;

@@ -18,6 +18,7 @@ typedef struct st_suite_t {
 static const suite_t suites[] = {
     {"units", suite_units},
     {"config", suite_config},
+    {"config_tokens", suite_config_tokens},
     {"cli", suite_cli},
     {"index", suite_index},
     {"dir", suite_dir},
@@ -37,6 +38,7 @@ static const suite_t suites[] = {
     {"http_tutorial", suite_http_tutorial},
     {"http_status", suite_http_status},
     {"http_hostile", suite_http_hostile},
+    {"auth", suite_auth},
     {"serve", suite_serve},
     {"real_tree", suite_real_tree},
     {"history", suite_history},

@@ -1,0 +1,41 @@
+/*
+ * server/gate.h - lets requests in: the rules of server/auth.h applied to connections.
+ *
+ * Each worker has a reference to the table of tokens in force, each connection one to the table
+ * that its last request was judged by. So a table can be replaced while requests that it let in are
+ * under way, and a token lives at least as long as the request that showed it.
+ */
+#ifndef CAIRN_SERVER_GATE_H
+#define CAIRN_SERVER_GATE_H
+
+#include "server/auth.h"
+#include "server/conn.h"
+
+/**
+ * Lets the request in; conn->token is then what it showed. False, and it has been answered, when it
+ * may not do what it asks for: 401 or 403.
+ */
+bool cairn_gate_admit(h2o_req_t *req);
+
+/**
+ * Whether the request may touch a key, of which these are the decoded bytes. False, and it has been
+ * answered with 403, if not. Every key that a request names passes here.
+ */
+bool cairn_gate_allows_key(h2o_req_t *req, const char *key, size_t key_bytes);
+
+/**
+ * The tokens of the config are in force for every request that begins after each worker has heard
+ * of it, within a turn of its loop; open connections included. Before the workers are started: at
+ * once.
+ *
+ * Threads: main. Owner: the config's tokens are copied.
+ */
+void cairn_gate_set_tokens(cairn_server_t *server, const cairn_config_t *config);
+
+/** Where a worker hears of it. Threads: the worker. */
+void cairn_gate_on_tables(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
+
+/** Lets go of what the connection holds. */
+void cairn_gate_dispose(cairn_conn_t *conn);
+
+#endif
