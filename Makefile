@@ -37,7 +37,7 @@ ENGINE_OBJ := $(call objects,$(INDEX_SRC) $(STORAGE_SRC))
 SERVER_OBJ := $(call objects,$(SERVER_SRC))
 TEST_OBJ := $(call objects,$(TEST_SRC))
 
-# a target that needs packages depends on $(call have,LIST): they are installed only when missing
+# $(call install_missing,LIST), in the recipe of a target that needs packages: only what is missing
 missing_pkgs = $(shell for p in $(1); do \
     dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done)
 AS_ROOT = $$( [ "$$(id -u)" = 0 ] || echo sudo )
