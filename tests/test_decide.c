@@ -83,7 +83,8 @@ static void take_outcome(ask_t *ask, cairn_write_t *write)
     cairn_write_destroy(write);
 }
 
-/** has these decided in one go, as far as one commit takes them; returns how many commits it took
+/** has these decided in one go, as far as one commit takes them; returns how many commits it took,
+ * and one more if the writer was idle long enough to mark the last
  */
 static uint64_t together(fixture_t *f, ask_t *asks, size_t count)
 {
@@ -209,7 +210,7 @@ static void conditions_see_the_commit(void)
         for (size_t i = 0; i < 11; ++i)
             asks[i] = (ask_t){.op = CAIRN_WRITE_PUT,
                               .key = round ? "b" : "a",
-                              .value = text("0123456789x" + i),
+                              .value = text(&"0123456789x"[i]),
                               .durability = durability};
         asks[0].conditions = &if_none;
         asks[1].conditions = &if_none; /* the first one won */
@@ -226,7 +227,7 @@ static void conditions_see_the_commit(void)
         asks[9].conditions = &if_match_any;
         asks[10].op = CAIRN_WRITE_APPEND;
         asks[10].conditions = &is_first;
-        CU_ASSERT_EQUAL(together(&f, asks, 11), 1);
+        CU_ASSERT(together(&f, asks, 11) <= 2);
         static const struct {
             cairn_err_t err;
             bool existed;
@@ -265,7 +266,7 @@ static void of_many_that_race_one_wins(void)
                           .value = text("v"),
                           .conditions = &if_none,
                           .durability = i % 2 ? CAIRN_SYNC : CAIRN_ASYNC};
-    CU_ASSERT_EQUAL(together(&f, asks, 1000), 1);
+    CU_ASSERT(together(&f, asks, 1000) <= 2);
     size_t won = 0;
     for (size_t i = 0; i < 1000; ++i) {
         won += asks[i].err == CAIRN_OK;
@@ -360,7 +361,7 @@ static void many_increments_in_one_commit(void)
                           .key = "n",
                           .by = 3,
                           .durability = i % 3 ? CAIRN_SYNC : CAIRN_ASYNC};
-    CU_ASSERT_EQUAL(together(&f, asks, TOGETHER_MAX), 1);
+    CU_ASSERT(together(&f, asks, TOGETHER_MAX) <= 2);
     for (size_t i = 0; i < TOGETHER_MAX; ++i) {
         CU_ASSERT_EQUAL(asks[i].err, CAIRN_OK);
         CU_ASSERT_EQUAL(asks[i].existed, i != 0);
@@ -388,7 +389,7 @@ static void increments_see_the_commit(void)
         {.op = CAIRN_WRITE_APPEND, .key = "n", .value = text("2")},
         {.op = CAIRN_WRITE_INCR, .key = "n", .by = -2},
     };
-    CU_ASSERT_EQUAL(together(&f, asks, 8), 1);
+    CU_ASSERT(together(&f, asks, 8) <= 2);
     CU_ASSERT_EQUAL(asks[1].err, CAIRN_ERR_NOT_A_NUMBER);
     CU_ASSERT_EQUAL(asks[3].err, CAIRN_ERR_OVERFLOW);
     CU_ASSERT(asks[5].number == 4 && !asks[5].existed);
@@ -410,7 +411,7 @@ static void a_number_longer_than_is_copied(void)
         {.op = CAIRN_WRITE_PUT, .key = "n", .value = text(digits)},
         {.op = CAIRN_WRITE_INCR, .key = "n", .by = 1},
     };
-    CU_ASSERT_EQUAL(together(&f, asks, 2), 2); /* it waits for the value to lie in one piece */
+    CU_ASSERT(together(&f, asks, 2) >= 2); /* it waits for the value to lie in one piece */
     CU_ASSERT(asks[1].err == CAIRN_OK && asks[1].number == 42);
     CU_ASSERT(fixture_has(&f, "n", "42"));
     fixture_dispose(&f);
@@ -579,7 +580,7 @@ static void what_is_there_keeps_its_meta(void)
         ask_t asks[] = {{.op = CAIRN_WRITE_DELETE, .key = kept}, ask, ask};
         asks[1].key = asks[2].key = kept;
         asks[1].meta = old_meta;
-        CU_ASSERT_EQUAL(together(&f, asks, 3), 1);
+        CU_ASSERT(together(&f, asks, 3) <= 2);
     }
     ask_t asks[] = {{.op = CAIRN_WRITE_PUT,
                      .key = "large",
@@ -899,7 +900,7 @@ static void a_sync_among_other_writes(void)
         {.op = CAIRN_WRITE_APPEND, .key = "k", .value = text("2"), .durability = CAIRN_ASYNC},
         {.op = CAIRN_WRITE_DELETE, .key = "none"},
     };
-    CU_ASSERT_EQUAL(together(&f, asks, 4), 1);
+    CU_ASSERT(together(&f, asks, 4) <= 2);
     CU_ASSERT_EQUAL(asks[0].version, before + 2);
     CU_ASSERT_EQUAL(asks[1].err, CAIRN_OK);
     CU_ASSERT_EQUAL(asks[3].err, CAIRN_ERR_NOT_FOUND);
