@@ -100,7 +100,7 @@ static cairn_err_t get_cold(cairn_store_t *store, const cairn_key_t *key, cairn_
 static bool get(void *arg, const uint8_t *bytes, const uint8_t **value, size_t *count)
 {
     reader_t *reader = arg;
-    cairn_key_t key = cairn_key(bytes, ENGINE_KEY_BYTES);
+    cairn_key_t key = cairn_store_key(reader->store, bytes, ENGINE_KEY_BYTES);
     cairn_value_t found;
     cairn_err_t err = cairn_store_get(reader->store, &key, 0, &found);
     while (err == CAIRN_ERR_COLD)
@@ -159,7 +159,7 @@ static void writer_destroy(void *arg)
 static void enqueue(batch_sink_t *sink, const uint8_t *key_bytes, const uint8_t *value_bytes,
                     bool durable)
 {
-    cairn_key_t key = cairn_key(key_bytes, ENGINE_KEY_BYTES);
+    cairn_key_t key = cairn_key(0, key_bytes, ENGINE_KEY_BYTES);
     cairn_bytes_t value = {.base = value_bytes, .count = ENGINE_VALUE_BYTES};
     cairn_write_t *write =
         cairn_write_create(CAIRN_WRITE_PUT, &key, (cairn_bytes_t){.count = 0}, value);

@@ -35,7 +35,7 @@ bool cairn_kv_take_key(h2o_req_t *req, const char *bytes, size_t count, cairn_ke
     }
     if (!cairn_gate_allows_key(req, bytes, count))
         return false;
-    *key = cairn_key(bytes, count);
+    *key = cairn_store_key(cairn_pending_store(req), bytes, count);
     return true;
 }
 

@@ -111,7 +111,8 @@ void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *fo
     req->res.reason = reason_of(row->status);
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT("application/problem+json"));
-    if (row->status == 503)
+    /* what only a restart mends is not worth asking for again */
+    if (row->status == 503 && problem != CAIRN_PROBLEM_READ_ONLY)
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_RETRY_AFTER, NULL,
                        H2O_STRLIT("1"));
     cairn_reply_body(req, body.base, body.len);
@@ -130,12 +131,25 @@ void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
         {CAIRN_ERR_DAMAGED, CAIRN_PROBLEM_DAMAGED},
         {CAIRN_ERR_IO, CAIRN_PROBLEM_READ_FAILED},
         {CAIRN_ERR_NOMEM, CAIRN_PROBLEM_NO_MEMORY},
-        {CAIRN_ERR_QUEUE_FULL, CAIRN_PROBLEM_QUEUE_FULL},
+        {CAIRN_ERR_NO_FILES, CAIRN_PROBLEM_NO_FILES},
         {CAIRN_ERR_DISK_FULL, CAIRN_PROBLEM_DISK_FULL},
-        {CAIRN_ERR_TOO_LARGE, CAIRN_PROBLEM_VALUE_TOO_LARGE},
         {CAIRN_ERR_FAILED, CAIRN_PROBLEM_READ_ONLY},
         {CAIRN_ERR_UNKNOWN, CAIRN_PROBLEM_OUTCOME_UNKNOWN},
     };
+    const cairn_config_t *config = cairn_worker_of(req)->server->config;
+    if (err == CAIRN_ERR_TOO_LARGE) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
+                            "the value would be larger than limits.value_bytes, %" PRIu64,
+                            config->limits_value_bytes);
+        return;
+    }
+    if (err == CAIRN_ERR_QUEUE_FULL) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_QUEUE_FULL,
+                            "limits.queue_ops, %" PRIu64 ", or limits.queue_bytes, %" PRIu64
+                            ", is reached",
+                            config->limits_queue_ops, config->limits_queue_bytes);
+        return;
+    }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
         if (rows[i].err == err) {
             cairn_reply_problem(req, rows[i].problem, "%s", cairn_strerror(err));

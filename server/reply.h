@@ -44,6 +44,7 @@
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(LOADING, 503, "loading", "The store is still loading")                                       \
     X(QUEUE_FULL, 503, "queue_full", "Too many writes are waiting")                                \
+    X(NO_FILES, 503, "no_files", "Too many open files")                                            \
     X(NO_MEMORY, 503, "no_memory", "Out of memory")                                                \
     X(READ_ONLY, 503, "read_only", "The store is read-only after a disk failure")                  \
     X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "It is not known whether the write is durable")     \

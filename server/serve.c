@@ -27,6 +27,7 @@
 #define STOP_POLL_MS 10
 
 static cairn_server_t server;
+static sigset_t stop_signals;
 
 static void log_line(void *ctx, const char *line)
 {
@@ -38,11 +39,14 @@ static void log_line(void *ctx, const char *line)
     fprintf(stderr, "%s %s\n", when, line);
 }
 
-static void on_progress(void *ctx, uint64_t bytes_done, uint64_t bytes_total)
+/** also listens to the signals: a long replay can be stopped */
+static bool on_progress(void *ctx, uint64_t bytes_done, uint64_t bytes_total)
 {
+    static const struct timespec at_once = {0, 0};
     (void)ctx;
     atomic_store_explicit(&server.load_done, bytes_done, memory_order_relaxed);
     atomic_store_explicit(&server.load_total, bytes_total, memory_order_relaxed);
+    return sigtimedwait(&stop_signals, NULL, &at_once) < 0;
 }
 
 static uint64_t monotonic_ms(void)
@@ -131,7 +135,8 @@ static void stop_workers(const cairn_config_t *config)
     }
 }
 
-static bool open_store(const cairn_config_t *config, cairn_store_t **store)
+/** CANCELLED when a signal has stopped it; any other error has been told */
+static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **store)
 {
     char errmsg[CAIRN_ERRMSG_BYTES];
     bool in_memory = strcmp(config->storage_path, ":memory:") == 0;
@@ -146,20 +151,22 @@ static bool open_store(const cairn_config_t *config, cairn_store_t **store)
         .on_progress = on_progress,
         .on_log = log_line,
     };
-    if (cairn_store_open(store, &options, errmsg) == CAIRN_OK)
-        return true;
-    fprintf(stderr, "cairn: open store %s: %s\n", config->storage_path, errmsg);
-    return false;
+    cairn_err_t err = cairn_store_open(store, &options, errmsg);
+    if (err == CAIRN_ERR_CANCELLED)
+        log_line(NULL, "stopping before the store is loaded");
+    else if (err != CAIRN_OK)
+        fprintf(stderr, "cairn: open store %s: %s\n", config->storage_path, errmsg);
+    return err;
 }
 
 /** signals are taken by sigwait() in main only: every thread inherits the mask */
-static void block_signals(sigset_t *stop_signals)
+static void block_signals(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(stop_signals);
-    sigaddset(stop_signals, SIGTERM);
-    sigaddset(stop_signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, stop_signals, NULL);
+    sigemptyset(&stop_signals);
+    sigaddset(&stop_signals, SIGTERM);
+    sigaddset(&stop_signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stop_signals, NULL);
 }
 
 static void announce(const char *bound)
@@ -173,10 +180,9 @@ static void announce(const char *bound)
 int cairn_serve(const cairn_config_t *config)
 {
     char errmsg[CAIRN_CONFIG_ERRMSG_BYTES], bound[128];
-    sigset_t stop_signals;
     int got_signal;
     cairn_store_t *store = NULL;
-    block_signals(&stop_signals);
+    block_signals();
     server.config = config;
     server.started_ms = monotonic_ms();
 
@@ -195,9 +201,10 @@ int cairn_serve(const cairn_config_t *config)
                 config->workers);
         return 1;
     }
-    if (!open_store(config, &store)) {
+    cairn_err_t err = open_store(config, &store);
+    if (err != CAIRN_OK) {
         stop_workers(config);
-        return 1;
+        return err == CAIRN_ERR_CANCELLED ? 0 : 1;
     }
     /* release: pairs with the acquire of the workers */
     atomic_store_explicit(&server.store, store, memory_order_release);
@@ -206,7 +213,7 @@ int cairn_serve(const cairn_config_t *config)
     sigwait(&stop_signals, &got_signal);
     log_line(NULL, got_signal == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
     stop_workers(config);
-    cairn_err_t err = cairn_store_close(store);
+    err = cairn_store_close(store);
     log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
                                    : "stopped after a failure of the disk");
     return err == CAIRN_OK ? 0 : 1;

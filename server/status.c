@@ -51,13 +51,11 @@ void cairn_status_reply_loading(h2o_req_t *req)
 static void reply_ready(h2o_req_t *req)
 {
     cairn_store_t *store = store_of(req);
-    cairn_store_stats_t stats;
     if (store == NULL) {
         cairn_status_reply_loading(req);
         return;
     }
-    cairn_store_stats(store, &stats);
-    if (stats.failed)
+    if (cairn_store_has_failed(store))
         cairn_reply_err(req, CAIRN_ERR_FAILED);
     else
         cairn_reply_empty(req, 204, "No Content");
@@ -128,10 +126,22 @@ static void print_requests(FILE *out, const cairn_metrics_t *sum)
     }
 }
 
+static double bytes_per_key(const cairn_store_stats_t *s)
+{
+    return s->keys != 0 ? (double)s->index_bytes / (double)s->keys : 0.0;
+}
+
 static void print_store(FILE *out, const cairn_store_stats_t *s)
 {
     metric(out, "keys", "gauge", "Keys that have a value.", (double)s->keys);
     metric(out, "index_bytes", "gauge", "Memory of the index.", (double)s->index_bytes);
+    metric(out, "index_slots", "gauge", "Keys the index's present tables could hold.",
+           (double)s->index_slots);
+    metric(out, "index_bytes_per_key", "gauge", "Memory of the index by keys.", bytes_per_key(s));
+    metric(out, "index_finds_total", "counter", "Look-ups in the index, sampled.",
+           (double)s->index_finds);
+    metric(out, "index_probes_total", "counter", "Cache lines those looked at.",
+           (double)s->index_probes);
     metric(out, "segments", "gauge", "Segment files.", (double)s->segments);
     metric(out, "disk_bytes", "gauge", "Bytes of records in the segments.", (double)s->disk_bytes);
     metric(out, "dead_bytes", "gauge", "Bytes of records that have been replaced or deleted.",
@@ -204,7 +214,9 @@ static json_t *segments_json(cairn_store_t *store)
         if (n == 0)
             break;
         for (size_t i = 0; i < n; ++i) {
-            uint64_t live = infos[i].end - infos[i].dead_bytes;
+            /* for an instant more may be dead than has been published */
+            uint64_t live =
+                infos[i].end > infos[i].dead_bytes ? infos[i].end - infos[i].dead_bytes : 0;
             json_array_append_new(
                 list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name,
                                 "first_version", (json_int_t)infos[i].first_version, "bytes",
@@ -259,10 +271,12 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     set_count(json, "dead_bytes", s.dead_bytes);
     json_object_set_new(
         json, "index",
-        json_pack("{s:I, s:I, s:f, s:f}", "bytes", (json_int_t)s.index_bytes, "slots",
+        json_pack("{s:I, s:I, s:f, s:f, s:f}", "bytes", (json_int_t)s.index_bytes, "slots",
                   (json_int_t)s.index_slots, "bytes_per_key",
-                  s.keys != 0 ? (double)s.index_bytes / (double)s.keys : 0.0, "load",
-                  s.index_slots != 0 ? (double)s.keys / (double)s.index_slots : 0.0));
+                  bytes_per_key(&s), "load",
+                  s.index_slots != 0 ? (double)s.keys / (double)s.index_slots : 0.0,
+                  "probes_per_find",
+                  s.index_finds != 0 ? (double)s.index_probes / (double)s.index_finds : 0.0));
     json_object_set_new(json, "queue",
                         json_pack("{s:I, s:I}", "writes", (json_int_t)s.queued_ops, "bytes",
                                   (json_int_t)s.queued_bytes));

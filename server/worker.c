@@ -109,7 +109,11 @@ static void begin_stop(cairn_worker_t *worker)
     worker->is_stopping = true;
     if (worker->listener != NULL) {
         /* clients in the backlog have been accepted by the kernel: they are served, not reset */
-        on_accept(worker->listener, NULL);
+        size_t before;
+        do {
+            before = worker->conn_count;
+            on_accept(worker->listener, NULL);
+        } while (worker->conn_count != before);
         h2o_timeout_unlink(&worker->accept_retry_entry);
         h2o_socket_close(worker->listener);
         worker->listener = NULL;

@@ -134,6 +134,12 @@ static cairn_err_t make_store(cairn_dir_t *dir, const char *path, char *errmsg)
     return CAIRN_OK;
 }
 
+/** the uuid is random, and told to nobody */
+static void take_seed(cairn_dir_t *dir)
+{
+    dir->hash_seed = XXH3_64bits(dir->uuid, sizeof(dir->uuid));
+}
+
 cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
 {
     memset(dir, 0, sizeof(*dir));
@@ -143,12 +149,15 @@ cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
         int r = cairn_os->random(dir->uuid, sizeof(dir->uuid));
         if (r < 0)
             snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no random numbers: %s", strerror(-r));
+        take_seed(dir);
         return r < 0 ? CAIRN_ERR_IO : CAIRN_OK;
     }
 
     dir->fd = cairn_os->open_dir(path, true);
     if (dir->fd < 0) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be opened: %s", path, strerror(-dir->fd));
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be opened%s: %s", path,
+                 dir->fd == -ENOENT ? " (the directory it is in must exist)" : "",
+                 strerror(-dir->fd));
         return CAIRN_ERR_IO;
     }
     cairn_err_t err;
@@ -171,8 +180,10 @@ cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
         err = read_store(dir, fd, path, errmsg);
         cairn_os->close(fd);
     }
-    if (err == CAIRN_OK)
+    if (err == CAIRN_OK) {
+        take_seed(dir);
         return CAIRN_OK;
+    }
 Fail:
     cairn_dir_close(dir);
     return err;

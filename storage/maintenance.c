@@ -38,6 +38,7 @@ struct st_cairn_maintenance_t {
     pthread_mutex_t mutex;
     pthread_cond_t cond;    /* any of the below has changed */
     cairn_segment_t *spare; /* guarded by mutex, as is all below */
+    uint64_t tried_ns;      /* when the last try to make one ended */
     cairn_err_t spare_err;  /* what the last try to make one came to */
     bool has_rolled;        /* `rolled` is to be worked on */
     bool spare_is_wanted;   /* the writer waits for it */
@@ -49,7 +50,7 @@ struct st_cairn_maintenance_t {
 static void wait_locked(cairn_maintenance_t *m, uint64_t ns)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += (long)ns;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
@@ -104,6 +105,7 @@ static void provide_spare(cairn_maintenance_t *m)
     pthread_mutex_lock(&m->mutex);
     m->spare = spare;
     m->spare_err = err;
+    m->tried_ns = cairn_os->monotonic_ns();
     pthread_cond_broadcast(&m->cond);
     pthread_mutex_unlock(&m->mutex);
 }
@@ -149,8 +151,10 @@ static void *maintenance_main(void *arg)
         } else if (m->stopping) {
             break;
         } else if (m->spare_err != CAIRN_OK && !cairn_health_has_failed(m->health)) {
+            /* each write that is refused meanwhile wakes us; the disk is not asked for each */
             wait_locked(m, RETRY_MS * 1000000ull);
-            if (m->has_rolled || m->stopping)
+            if (m->has_rolled || m->stopping ||
+                cairn_os->monotonic_ns() - m->tried_ns < RETRY_MS * 1000000ull)
                 continue;
             pthread_mutex_unlock(&m->mutex);
             provide_spare(m);
@@ -176,7 +180,11 @@ cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *sp
     m->health = health;
     m->segment_bytes = segment_bytes;
     pthread_mutex_init(&m->mutex, NULL);
-    pthread_cond_init(&m->cond, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&m->cond, &attr);
+    pthread_condattr_destroy(&attr);
     if (pthread_create(&m->thread, NULL, maintenance_main, m) != 0) {
         pthread_cond_destroy(&m->cond);
         pthread_mutex_destroy(&m->mutex);
@@ -215,9 +223,8 @@ cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, cairn_segment_t
         pthread_cond_wait(&m->cond, &m->mutex);
     cairn_err_t err = CAIRN_OK;
     if (m->spare == NULL)
-        err = m->spare_err == CAIRN_ERR_DISK_FULL || m->spare_err == CAIRN_ERR_NOMEM
-                  ? m->spare_err
-                  : CAIRN_ERR_FAILED;
+        err = m->spare_err != CAIRN_OK && m->spare_err != CAIRN_ERR_IO ? m->spare_err
+                                                                       : CAIRN_ERR_FAILED;
     *spare = m->spare;
     m->spare = NULL;
     m->spare_is_wanted = false;

@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -233,11 +232,7 @@ static int real_populate(const void *base, size_t bytes)
     return result(r);
 }
 
-#ifndef SYS_cachestat
-#define SYS_cachestat 451
-#endif
-
-static bool resident_by_mincore(const void *base, size_t bytes)
+static bool real_is_resident(const void *base, size_t bytes)
 {
     unsigned char pages[64];
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -254,23 +249,6 @@ static bool resident_by_mincore(const void *base, size_t bytes)
         done += step;
     }
     return true;
-}
-
-static bool real_is_resident(int fd, const void *base, uint64_t offset, size_t bytes)
-{
-    struct {
-        uint64_t off, len;
-    } range;
-    struct {
-        uint64_t cached, dirty, writeback, evicted, recently_evicted;
-    } stat;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    range.off = offset & ~(page - 1);
-    range.len = ((offset + bytes + page - 1) & ~(page - 1)) - range.off;
-    /* three times faster than mincore; missing before Linux 6.5 and for files of other users */
-    if (syscall(SYS_cachestat, fd, &range, &stat, 0) != 0)
-        return resident_by_mincore(base, bytes);
-    return stat.cached >= range.len / page;
 }
 
 static int real_random(void *base, size_t count)

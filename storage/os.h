@@ -50,7 +50,7 @@ typedef struct st_cairn_os_t {
     int (*unmap)(void *at, size_t bytes);       /* gives the piece back to the reservation */
     int (*will_need)(const void *base, size_t bytes); /* start reading it in */
     int (*populate)(const void *base, size_t bytes);  /* wait for it; -EFAULT when it cannot be read */
-    bool (*is_resident)(int fd, const void *base, uint64_t offset, size_t bytes);
+    bool (*is_resident)(const void *base, size_t bytes); /* of a map */
 
     /* memory */
     void *(*alloc)(size_t bytes);                /* NULL when there is none */

@@ -19,10 +19,11 @@ const char *cairn_strerror(cairn_err_t err)
     return texts[err];
 }
 
-cairn_key_t cairn_key(const void *bytes, size_t count)
+cairn_key_t cairn_key(uint64_t seed, const void *bytes, size_t count)
 {
     assert(count >= 1 && count <= CAIRN_KEY_BYTES_MAX);
-    return (cairn_key_t){.bytes = bytes, .count = count, .hash = XXH3_64bits(bytes, count)};
+    return (cairn_key_t){
+        .bytes = bytes, .count = count, .hash = XXH3_64bits_withSeed(bytes, count, seed)};
 }
 
 /** the finaliser of MurmurHash3 (public domain, Austin Appleby): a bijection on 64 bits */

@@ -145,8 +145,9 @@ static cairn_err_t bring_in(recovery_t *r, const file_t *file, uint64_t at)
         return fail(r, CAIRN_ERR_IO, "%s: the disk cannot read bytes %" PRIu64 " to %" PRIu64,
                     file->name, at, at + bytes - 1);
     r->bytes_done += bytes;
-    if (r->options->on_progress != NULL)
-        r->options->on_progress(r->options->ctx, r->bytes_done, r->bytes_total);
+    if (r->options->on_progress != NULL &&
+        !r->options->on_progress(r->options->ctx, r->bytes_done, r->bytes_total))
+        return fail(r, CAIRN_ERR_CANCELLED, "stopped while it was loading");
     return CAIRN_OK;
 }
 
@@ -161,7 +162,7 @@ static cairn_err_t apply_unit(recovery_t *r, const file_t *file, const cairn_sca
         cairn_segment_count(segment, record);
         cairn_clock_raise(r->clock, cairn_record_written_ms(record));
         if (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) {
-            cairn_key_t key = cairn_key(cairn_record_key(record), record->key_bytes);
+            cairn_key_t key = cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
             if (cairn_apply(r->index, r->out->space, &key, type, cairn_segment_loc(segment, at)) !=
                 CAIRN_OK)
                 return fail(r, CAIRN_ERR_NOMEM, "no memory for the index");
@@ -241,17 +242,7 @@ static cairn_err_t read_file(recovery_t *r, file_t *file)
     if (err != CAIRN_OK)
         return err;
     cairn_segments_add(r->segments, file->segment);
-    cairn_segment_footer_t footer;
     uint64_t bytes = file->segment->bytes;
-    if (bytes < CAIRN_SEGMENT_FOOTER_BYTES ||
-        !cairn_segment_footer_at(file->segment, bytes - CAIRN_SEGMENT_FOOTER_BYTES, &footer)) {
-        /* what a killed process left in the page cache becomes durable before it is served; what a
-         * failed sync left there, and only there, is forgotten */
-        int synced = cairn_os->sync(file->segment->fd);
-        if (synced < 0)
-            return fail(r, CAIRN_ERR_IO, "%s: cannot be synced: %s", file->name, strerror(-synced));
-        cairn_os->drop_cache(file->segment->fd);
-    }
     for (uint64_t at = 0; at < bytes && err == CAIRN_OK; at += READ_AHEAD_BYTES)
         err = bring_in(r, file, at);
     if (err == CAIRN_OK)

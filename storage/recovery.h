@@ -20,7 +20,8 @@ typedef struct st_cairn_recovered_t {
  * Replays all segments of the directory into `index` and `segments`, and raises the clock to the
  * latest time in them.
  *
- * Nothing on disk is changed before all of it has been read and found to fit together; then a torn
+ * Nothing on disk is changed, but for the removal of a blank spare, before all of it has been read and
+ * found to fit together; then a torn
  * tail is cut, segments that a crash left unsealed are sealed, a spare that had come into use is
  * given its name, and STORE is replaced.
  *

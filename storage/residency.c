@@ -44,9 +44,9 @@ bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t b
     uint64_t written = atomic_load_explicit(&segment->written, memory_order_acquire);
     if (end > written)
         end = written;
-    if (cairn_os->is_resident(segment->fd, segment->map + first, first, end - first)) {
+    if (cairn_os->is_resident(segment->map + first, end - first)) {
         cairn_residency_stamp(segment, offset, bytes);
         return true;
     }
-    return cairn_os->is_resident(segment->fd, segment->map + offset, offset, bytes);
+    return cairn_os->is_resident(segment->map + offset, bytes);
 }

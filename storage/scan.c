@@ -122,8 +122,9 @@ cairn_scan_end_t cairn_scan_end(const cairn_scan_t *scan, uint64_t *proven)
      * behind the end was written by us right there */
     for (uint64_t offset = scan->at; offset + CAIRN_MARK_SPAN <= scan->bytes;
          offset += CAIRN_RECORD_ALIGN) {
-        const cairn_record_t *r = record_at(scan, offset);
-        if (r == NULL || cairn_record_type(r) != CAIRN_RECORD_MARK ||
+        const cairn_record_t *r = (const cairn_record_t *)(scan->map + offset);
+        /* the type first: what a client wrote may look like a record at every step, and be long */
+        if (cairn_record_type(r) != CAIRN_RECORD_MARK || record_at(scan, offset) == NULL ||
             !cairn_record_body_is_valid(r))
             continue;
         cairn_mark_t mark;

@@ -113,7 +113,9 @@ static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space)
         return CAIRN_ERR_NOMEM;
     size_t blocks = (segment->bytes + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES;
     segment->stamps = cairn_os->calloc(blocks, sizeof(*segment->stamps));
-    if (segment->stamps == NULL || cairn_os->map(segment->map, segment->bytes, segment->fd) < 0) {
+    /* the whole slot, though the file may be shorter: a gap would cost a second map of the process */
+    if (segment->stamps == NULL ||
+        cairn_os->map(segment->map, (size_t)1 << space->slot_shift, segment->fd) < 0) {
         segment->map = NULL;
         return CAIRN_ERR_NOMEM;
     }
@@ -134,14 +136,22 @@ static cairn_segment_t *new_segment(int fd, uint64_t bytes)
     return segment;
 }
 
+/** a sealed segment is read through its map and needs no descriptor */
+static void close_file(cairn_segment_t *segment)
+{
+    if (segment->fd >= 0)
+        cairn_os->close(segment->fd);
+    segment->fd = -1;
+}
+
 void cairn_segment_close(cairn_segment_t *segment)
 {
     assert(atomic_load_explicit(&segment->pins, memory_order_acquire) == 0);
     if (segment->map != NULL) {
         atomic_store_explicit(&segment->space->slots[segment->slot], NULL, memory_order_release);
-        cairn_os->unmap(segment->map, segment->bytes);
+        cairn_os->unmap(segment->map, (size_t)1 << segment->space->slot_shift);
     }
-    cairn_os->close(segment->fd);
+    close_file(segment);
     cairn_os->free(segment->stamps);
     cairn_os->free(segment);
 }
@@ -152,6 +162,8 @@ static cairn_err_t err_of(int64_t r)
         return CAIRN_OK;
     if (r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
         return CAIRN_ERR_DISK_FULL;
+    if (r == -EMFILE || r == -ENFILE)
+        return CAIRN_ERR_NO_FILES;
     return r == -ENOMEM ? CAIRN_ERR_NOMEM : CAIRN_ERR_IO;
 }
 
@@ -270,6 +282,13 @@ static const char *header_fault(const cairn_segment_header_t *header, const cair
     return NULL;
 }
 
+static bool footer_is_valid(const cairn_segment_footer_t *footer, uint64_t salt, uint64_t offset)
+{
+    return memcmp(footer->magic, "CAIRNEND", 8) == 0 && footer->salt == salt &&
+           footer->end == offset &&
+           XXH3_64bits(footer, offsetof(cairn_segment_footer_t, sum)) == footer->sum;
+}
+
 bool cairn_segment_footer_at(const cairn_segment_t *segment, uint64_t offset,
                              cairn_segment_footer_t *footer)
 {
@@ -277,9 +296,7 @@ bool cairn_segment_footer_at(const cairn_segment_t *segment, uint64_t offset,
         offset + CAIRN_SEGMENT_FOOTER_BYTES > segment->bytes)
         return false;
     memcpy(footer, segment->map + offset, sizeof(*footer));
-    return memcmp(footer->magic, "CAIRNEND", 8) == 0 && footer->salt == segment->salt &&
-           footer->end == offset &&
-           XXH3_64bits(footer, offsetof(cairn_segment_footer_t, sum)) == footer->sum;
+    return footer_is_valid(footer, segment->salt, offset);
 }
 
 uint64_t cairn_segment_file_bytes(const cairn_dir_t *dir, const char *name)
@@ -299,21 +316,73 @@ static int open_file(const cairn_dir_t *dir, const char *name)
     return fd == -EACCES ? cairn_os->open(dir->fd, name, O_RDONLY) : fd;
 }
 
+static bool read_exactly(int fd, void *base, size_t count, uint64_t offset)
+{
+    return cairn_os->pread(fd, base, count, offset) == (int64_t)count;
+}
+
+/** whether the file ends in a footer of its own: it has been synced before that was written */
+static bool ends_sealed(int fd, uint64_t bytes, const cairn_segment_header_t *header)
+{
+    cairn_segment_footer_t footer;
+    uint64_t offset = bytes - sizeof(footer);
+    return bytes >= CAIRN_SEGMENT_HEADER_BYTES + sizeof(footer) &&
+           read_exactly(fd, &footer, sizeof(footer), offset) &&
+           footer_is_valid(&footer, header->salt, offset);
+}
+
+/**
+ * Reads the header, and makes sure that what will be read of a file that is not sealed is on disk:
+ * what a killed process left in the page cache is made durable before it is served, what a failed
+ * sync left there, and only there, is forgotten. Before the map: mapped pages cannot be forgotten.
+ */
+static cairn_err_t read_header(int fd, uint64_t bytes, cairn_segment_header_t *header,
+                               bool *is_sealed, const char *name, char *errmsg)
+{
+    bool is_read = read_exactly(fd, header, sizeof(*header), 0);
+    *is_sealed = is_read && ends_sealed(fd, bytes, header);
+    if (is_read && !*is_sealed) {
+        int synced = cairn_os->sync(fd);
+        if (synced < 0) {
+            snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be synced: %s", name,
+                     strerror(-synced));
+            return CAIRN_ERR_IO;
+        }
+        cairn_os->drop_cache(fd);
+        is_read = read_exactly(fd, header, sizeof(*header), 0);
+    }
+    if (is_read)
+        return CAIRN_OK;
+    snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: the disk cannot read its header", name);
+    return CAIRN_ERR_IO;
+}
+
 cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
                                const cairn_dir_t *dir, const char *name, char *errmsg)
 {
+    cairn_segment_header_t header;
     cairn_segment_t *segment = NULL;
     cairn_err_t err = CAIRN_ERR_IO;
+    bool is_sealed;
     int fd = open_file(dir, name);
     int64_t bytes = fd < 0 ? fd : cairn_os->size(fd);
     if (bytes < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: %s", name, strerror((int)-bytes));
         goto Fail;
     }
-    err = CAIRN_ERR_CORRUPT;
     if (bytes < CAIRN_SEGMENT_HEADER_BYTES) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: it has %lld bytes, a segment at least %d", name,
                  (long long)bytes, CAIRN_SEGMENT_HEADER_BYTES);
+        err = CAIRN_ERR_CORRUPT;
+        goto Fail;
+    }
+    err = read_header(fd, (uint64_t)bytes, &header, &is_sealed, name, errmsg);
+    if (err != CAIRN_OK)
+        goto Fail;
+    const char *fault = header_fault(&header, dir);
+    if (fault != NULL) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: %s", name, fault);
+        err = CAIRN_ERR_CORRUPT;
         goto Fail;
     }
     segment = new_segment(fd, (uint64_t)bytes);
@@ -322,21 +391,11 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: no memory or address space to map it", name);
         goto Fail;
     }
-    if (cairn_os->populate(segment->map, CAIRN_SEGMENT_HEADER_BYTES) < 0) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: the disk cannot read its header", name);
-        err = CAIRN_ERR_IO;
-        goto Fail;
-    }
-    const cairn_segment_header_t *header = (const cairn_segment_header_t *)segment->map;
-    const char *fault = header_fault(header, dir);
-    if (fault != NULL) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: %s", name, fault);
-        err = CAIRN_ERR_CORRUPT;
-        goto Fail;
-    }
-    segment->salt = header->salt;
-    segment->generation = header->generation;
-    segment->bytes_made = header->segment_bytes;
+    segment->salt = header.salt;
+    segment->generation = header.generation;
+    segment->bytes_made = header.segment_bytes;
+    if (is_sealed)
+        close_file(segment);
     *opened = segment;
     return CAIRN_OK;
 Fail:
@@ -382,8 +441,10 @@ cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t rea
         err = err_of(cairn_os->sync(segment->fd));
     if (err == CAIRN_OK)
         err = err_of(cairn_os->make_readonly(segment->fd));
-    if (err == CAIRN_OK)
+    if (err == CAIRN_OK) {
+        close_file(segment);
         atomic_store_explicit(&segment->sealed, true, memory_order_release);
+    }
     return err;
 }
 

@@ -92,7 +92,7 @@ typedef struct st_cairn_segment_t {
     uint64_t bytes;      /* of the file as mapped */
     uint64_t bytes_made; /* that it was made with; fewer are there once it is sealed */
     uint8_t *map;
-    int fd;
+    int fd; /* -1 once sealed */
     cairn_space_t *space;
     /* the writer's alone until the segment is sealed */
     cairn_segment_counts_t counts;

@@ -155,6 +155,11 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
     return err;
 }
 
+cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_t count)
+{
+    return cairn_key(store->dir.hash_seed, bytes, count);
+}
+
 /* ---------------------------------------------------------------- reading */
 
 /** whether the body behind a valid head may be given out; COLD sends the caller to load it */
@@ -313,6 +318,8 @@ void cairn_store_load(cairn_store_t *store, cairn_load_t *load)
 
 cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write)
 {
+    if (write->op != CAIRN_WRITE_SYNC) /* whatever seed its key was hashed with */
+        write->key = cairn_store_key(store, write->key.bytes, write->key.count);
     return cairn_writer_enqueue(store->writer, write);
 }
 
@@ -334,6 +341,11 @@ cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write)
 static uint64_t load_relaxed(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+bool cairn_store_has_failed(const cairn_store_t *store)
+{
+    return cairn_health_has_failed(&store->health);
 }
 
 uint64_t cairn_store_last_version(const cairn_store_t *store)
@@ -362,6 +374,8 @@ void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats)
         .keys = index.keys,
         .index_bytes = index.bytes,
         .index_slots = index.slots,
+        .index_finds = index.finds,
+        .index_probes = index.probes,
         .last_version = load_relaxed(&writer->last_version),
         .durable_version = load_relaxed(&writer->durable_version),
         .queued_ops = load_relaxed(&writer->queued_ops),

@@ -36,8 +36,8 @@ typedef struct st_cairn_store_options_t {
     uint64_t queue_ops_max;   /* writes that may wait at once */
     uint64_t queue_bytes_max; /* and the bytes of their records */
     unsigned io_threads;
-    /* called by cairn_store_open() now and then while it replays; may be NULL */
-    void (*on_progress)(void *ctx, uint64_t bytes_done, uint64_t bytes_total);
+    /* called by cairn_store_open() now and then while it replays; false stops it; may be NULL */
+    bool (*on_progress)(void *ctx, uint64_t bytes_done, uint64_t bytes_total);
     /* a line for the log, from any thread of storage; may be NULL */
     void (*on_log)(void *ctx, const char *line);
     void *ctx;
@@ -48,7 +48,7 @@ typedef struct st_cairn_store_options_t {
  * index when this returns OK. Starts the writer, maintenance and the I/O pool.
  *
  * The calling thread must not be registered; it is for the duration.
- * Errors: LOCKED, CORRUPT, IO, DISK_FULL, NOMEM; `errmsg` (CAIRN_ERRMSG_BYTES) says what, where and
+ * Errors: LOCKED, CORRUPT, IO, DISK_FULL, NOMEM, NO_FILES, CANCELLED (by on_progress); `errmsg` (CAIRN_ERRMSG_BYTES) says what, where and
  * what to do.
  */
 cairn_err_t cairn_store_open(cairn_store_t **store, const cairn_store_options_t *options,
@@ -66,6 +66,9 @@ void cairn_thread_unregister(void);
 
 /** The calling thread holds nothing it got from the store except what it pinned. */
 void cairn_thread_quiescent(void);
+
+/** A key as this store hashes it. Threads: any. */
+cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_t count);
 
 /* ---------------------------------------------------------------- reading */
 
@@ -225,6 +228,8 @@ typedef struct st_cairn_store_stats_t {
     uint64_t keys;
     uint64_t index_bytes;
     uint64_t index_slots;
+    uint64_t index_finds;  /* sampled */
+    uint64_t index_probes; /* cache lines that those looked at */
     uint64_t last_version;
     uint64_t durable_version;
     uint64_t segments;
@@ -245,6 +250,9 @@ typedef struct st_cairn_store_stats_t {
 
 /** The version of the newest write in the log. Threads: any. */
 uint64_t cairn_store_last_version(const cairn_store_t *store);
+
+/** Whether a write or sync of the log has failed: the store is read-only. Threads: any. */
+bool cairn_store_has_failed(const cairn_store_t *store);
 
 /** Threads: any registered. */
 void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats);

@@ -22,7 +22,9 @@
     X(CAIRN_ERR_OVERFLOW, "the sum does not fit a signed number of 64 bits")                       \
     X(CAIRN_ERR_COLD, "the record is on disk, not in memory")                                      \
     X(CAIRN_ERR_DAMAGED, "the record is damaged")                                                  \
-    X(CAIRN_ERR_IO, "reading from the disk failed")                                                \
+    X(CAIRN_ERR_IO, "the disk failed")                                                             \
+    X(CAIRN_ERR_NO_FILES, "the process has too many files open")                                   \
+    X(CAIRN_ERR_CANCELLED, "stopped before it was done")                                           \
     X(CAIRN_ERR_NOMEM, "out of memory")                                                            \
     X(CAIRN_ERR_QUEUE_FULL, "the write queue is full")                                             \
     X(CAIRN_ERR_DISK_FULL, "the disk is full")                                                     \
@@ -47,15 +49,19 @@ typedef struct st_cairn_bytes_t {
     size_t count;
 } cairn_bytes_t;
 
-/** a key with its hash; made by cairn_key(); borrows the bytes */
+/** a key with its hash, which only means something to the store whose seed it has; made by cairn_key(),
+ * borrows the bytes */
 typedef struct st_cairn_key_t {
     const void *bytes;
     size_t count;
     uint64_t hash;
 } cairn_key_t;
 
-/** Hashes a key of 1 to CAIRN_KEY_BYTES_MAX bytes. */
-cairn_key_t cairn_key(const void *bytes, size_t count);
+/**
+ * Hashes a key of 1 to CAIRN_KEY_BYTES_MAX bytes. The seed is the store's and no client's business: keys
+ * that collide on purpose would all have to be looked through.
+ */
+cairn_key_t cairn_key(uint64_t seed, const void *bytes, size_t count);
 
 /** room for a message to a person from the functions that take `errmsg` */
 #define CAIRN_ERRMSG_BYTES 512

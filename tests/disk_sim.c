@@ -767,11 +767,9 @@ static int sim_will_need(const void *base, size_t bytes)
     return 0; /* it is all memory */
 }
 
-static bool sim_is_resident(int fd, const void *base, uint64_t offset, size_t bytes)
+static bool sim_is_resident(const void *base, size_t bytes)
 {
-    (void)fd;
     (void)base;
-    (void)offset;
     (void)bytes;
     return true;
 }

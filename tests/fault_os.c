@@ -252,9 +252,9 @@ static int fault_populate(const void *base, size_t bytes)
     return cairn_os_real.populate(base, bytes);
 }
 
-static bool fault_is_resident(int fd, const void *base, uint64_t offset, size_t bytes)
+static bool fault_is_resident(const void *base, size_t bytes)
 {
-    return failure(FAULT_is_resident) == 0 && cairn_os_real.is_resident(fd, base, offset, bytes);
+    return failure(FAULT_is_resident) == 0 && cairn_os_real.is_resident(base, bytes);
 }
 
 static void *fault_alloc(size_t bytes)

@@ -131,7 +131,7 @@ cairn_write_t *waiter_take(waiter_t *waiter, size_t count)
 cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_t key_bytes,
                              cairn_bytes_t value, cairn_durability_t durability)
 {
-    cairn_key_t key = cairn_key(key_bytes.base, key_bytes.count);
+    cairn_key_t key = cairn_key(0, key_bytes.base, key_bytes.count);
     cairn_write_t *write = cairn_write_create(op, &key, (cairn_bytes_t){0}, value);
     if (write != NULL) {
         write->sink = &waiter->sink;
@@ -143,7 +143,7 @@ cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_
 outcome_t fixture_write(fixture_t *f, cairn_write_op_t op, cairn_bytes_t key_bytes,
                         cairn_bytes_t meta, cairn_bytes_t value, cairn_durability_t durability)
 {
-    cairn_key_t key = cairn_key(key_bytes.base, key_bytes.count);
+    cairn_key_t key = cairn_key(0, key_bytes.base, key_bytes.count);
     cairn_write_t *write = cairn_write_create(op, &key, meta, value);
     if (write == NULL)
         return (outcome_t){.err = CAIRN_ERR_NOMEM};
@@ -195,7 +195,7 @@ void gate_close(gate_t *gate, fixture_t *f)
     *gate = (gate_t){.sink = {.on_done = on_gate},
                      .mutex = PTHREAD_MUTEX_INITIALIZER,
                      .cond = PTHREAD_COND_INITIALIZER};
-    cairn_key_t key = cairn_key("gate", 4);
+    cairn_key_t key = cairn_key(0, "gate", 4);
     cairn_write_t *write =
         cairn_write_create(CAIRN_WRITE_PUT, &key, (cairn_bytes_t){0}, (cairn_bytes_t){0});
     CU_ASSERT_PTR_NOT_NULL_FATAL(write);
@@ -251,7 +251,7 @@ static cairn_err_t load(fixture_t *f, uint64_t loc)
 cairn_err_t fixture_get(fixture_t *f, cairn_bytes_t key_bytes, cairn_value_t *value)
 {
     cairn_thread_quiescent();
-    cairn_key_t key = cairn_key(key_bytes.base, key_bytes.count);
+    cairn_key_t key = cairn_store_key(f->store, key_bytes.base, key_bytes.count);
     cairn_err_t err = cairn_store_get(f->store, &key, 0, value);
     /* another write may have replaced what was loaded, so more than once */
     for (int tries = 0; err == CAIRN_ERR_COLD && tries < 100; ++tries) {

@@ -55,7 +55,7 @@ static cairn_write_t *frame(const ask_t *ask)
 {
     if (ask->op == CAIRN_WRITE_SYNC)
         return cairn_write_create_sync(ask->version);
-    cairn_key_t key = cairn_key(ask->key, strlen(ask->key));
+    cairn_key_t key = cairn_key(0, ask->key, strlen(ask->key));
     bool is_delete = ask->op == CAIRN_WRITE_DELETE;
     return cairn_write_create(ask->op, &key, is_delete ? nothing : ask->meta,
                               is_delete ? nothing : ask->value);
@@ -646,7 +646,7 @@ static void a_damaged_value_is_not_built_upon(void)
 
 static cairn_err_t peeked(fixture_t *f, const char *key_text, bool whole)
 {
-    cairn_key_t key = cairn_key(key_text, strlen(key_text));
+    cairn_key_t key = cairn_store_key(f->store, key_text, strlen(key_text));
     uint64_t loc = 0;
     cairn_thread_quiescent();
     cairn_err_t err = cairn_store_peek(f->store, &key, whole, &loc);

@@ -58,8 +58,8 @@ static void parts_are_where_they_were_put(void)
     CU_ASSERT(memcmp(cairn_record_key(&page.r), "key", 3) == 0);
     CU_ASSERT(memcmp(cairn_record_meta(&page.r), "meta", 4) == 0);
     CU_ASSERT(memcmp(cairn_record_value(&page.r), "value", 5) == 0);
-    cairn_key_t same = cairn_key("key", 3), longer = cairn_key("keym", 4),
-                other = cairn_key("kez", 3);
+    cairn_key_t same = cairn_key(7, "key", 3), longer = cairn_key(7, "keym", 4),
+                other = cairn_key(7, "kez", 3);
     CU_ASSERT(cairn_record_has_key(&page.r, &same));
     CU_ASSERT_FALSE(cairn_record_has_key(&page.r, &longer));
     CU_ASSERT_FALSE(cairn_record_has_key(&page.r, &other));

@@ -756,10 +756,10 @@ static uint64_t later_ms(void)
     return cairn_os_real.coarse_ms() + days_later_ms;
 }
 
-static bool counted_is_resident(int fd, const void *base, uint64_t offset, size_t bytes)
+static bool counted_is_resident(const void *base, size_t bytes)
 {
     ++residency_questions;
-    return cairn_os_real.is_resident(fd, base, offset, bytes);
+    return cairn_os_real.is_resident(base, bytes);
 }
 
 /** the end of a sealed file is no whole block, and behind it there is no file any more */
@@ -796,7 +796,7 @@ static void peek_says_what_a_write_would_wait_for(void)
     fixture_t f;
     uint64_t loc = 0;
     start(&f, TEMP_DIR_ON_DISK);
-    cairn_key_t key = cairn_key("k", 1), other = cairn_key("other", 5);
+    cairn_key_t key = cairn_store_key(f.store, "k", 1), other = cairn_store_key(f.store, "other", 5);
     CU_ASSERT_EQUAL(cairn_store_peek(f.store, &other, false, &loc), CAIRN_OK);
     put_filled(&f, text("k"), 1000, 1, CAIRN_SYNC);
     CU_ASSERT_EQUAL(cairn_store_peek(f.store, &key, false, &loc), CAIRN_OK);
