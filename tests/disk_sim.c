@@ -779,14 +779,28 @@ static cairn_os_t table;
 void disk_sim_install(void)
 {
     table = cairn_os_real;
-#define X(name) table.name = sim_##name;
-    X(open_dir)
-    X(list)
-    X(sync_dir) X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size) X(preallocate)
-        X(truncate) X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache)
-            X(overwrites_in_place) X(map) X(will_need) X(is_resident)
-#undef X
-                cairn_os = &table;
+    table.open_dir = sim_open_dir;
+    table.list = sim_list;
+    table.sync_dir = sim_sync_dir;
+    table.rename = sim_rename;
+    table.unlink = sim_unlink;
+    table.lock = sim_lock;
+    table.open = sim_open;
+    table.memory_file = sim_memory_file;
+    table.close = sim_close;
+    table.size = sim_size;
+    table.preallocate = sim_preallocate;
+    table.truncate = sim_truncate;
+    table.make_readonly = sim_make_readonly;
+    table.pread = sim_pread;
+    table.pwritev = sim_pwritev;
+    table.sync = sim_sync;
+    table.drop_cache = sim_drop_cache;
+    table.overwrites_in_place = sim_overwrites_in_place;
+    table.map = sim_map;
+    table.will_need = sim_will_need;
+    table.is_resident = sim_is_resident;
+    cairn_os = &table;
 }
 
 void disk_sim_remove(void)
