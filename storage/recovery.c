@@ -438,10 +438,15 @@ static cairn_err_t note(recovery_t *r, const file_t *newest)
 {
     cairn_err_t err = cairn_dir_note(r->dir, newest != NULL ? newest->segment->first_version : 0,
                                      r->out->last_version);
-    if (err == CAIRN_ERR_DISK_FULL)
+    if (err == CAIRN_ERR_DISK_FULL) {
         cairn_health_log(r->health, "STORE could not be replaced: %s", cairn_strerror(err));
-    else if (err != CAIRN_OK)
+        /* replacing it would have synced the directory too: a killed process may have left the
+         * newest segment's name unsynced, and the next spare takes the name it had before */
+        if (cairn_dir_sync(r->dir) != CAIRN_OK)
+            return fail(r, CAIRN_ERR_IO, "the directory cannot be synced");
+    } else if (err != CAIRN_OK) {
         return fail(r, err, "STORE cannot be replaced: %s", cairn_strerror(err));
+    }
     return err;
 }
 
