@@ -146,16 +146,34 @@ static size_t count_lines(const char *head, size_t count, const char *name, size
     return found;
 }
 
+/** up to and with the empty line; lines may end in LF alone */
+static size_t head_bytes(const char *head, size_t count)
+{
+    const char *end = head + count;
+    for (const char *at = memchr(head, '\n', count); at != NULL;
+         at = memchr(at, '\n', (size_t)(end - at))) {
+        ++at;
+        if (at < end && *at == '\r')
+            ++at;
+        if (at < end && *at == '\n')
+            return (size_t)(at + 1 - head);
+    }
+    return count;
+}
+
 const char *cairn_conn_framing_fault(h2o_req_t *req)
 {
     for (size_t i = 0; i < req->headers.size; ++i)
         if (req->headers.entries[i].name->len == 0)
             return "a header line is folded";
-    if (req->entity.base == NULL)
-        return NULL;
     const h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
     const char *head = sock->input->bytes;
-    size_t count = (size_t)(req->entity.base - head);
+    size_t count = req->entity.base != NULL ? (size_t)(req->entity.base - head)
+                                            : head_bytes(head, sock->input->size);
+    if (count_lines(head, count, H2O_STRLIT("host:")) > 1)
+        return "there are several Host headers";
+    if (req->entity.base == NULL)
+        return NULL;
     size_t lengths = count_lines(head, count, H2O_STRLIT("content-length:"));
     size_t codings = count_lines(head, count, H2O_STRLIT("transfer-encoding:"));
     if (lengths > 1)

@@ -56,7 +56,7 @@ void cairn_conn_linger(cairn_conn_t *conn);
 /**
  * Whether the head of a request is framed in a way that other HTTP parsers might read differently
  * than libh2o did, which is how requests are smuggled past proxies: two lengths, a length beside a
- * transfer coding, folded header lines. Returns what is wrong, or NULL.
+ * transfer coding, two hosts, folded header lines. Returns what is wrong, or NULL.
  */
 const char *cairn_conn_framing_fault(h2o_req_t *req);
 

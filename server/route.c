@@ -104,8 +104,32 @@ static void route(h2o_req_t *req)
                             "see / for what there is; values live under /v1/kv/");
 }
 
+/** `GET http://host/path`, as clients of proxies send it, is a request for /path (RFC 9112, 3.2.2) */
+static void strip_authority(h2o_req_t *req)
+{
+    h2o_iovec_t *path = &req->path;
+    size_t scheme = h2o_memis(path->base, path->len < 7 ? path->len : 7, H2O_STRLIT("http://")) ? 7
+                    : h2o_memis(path->base, path->len < 8 ? path->len : 8, H2O_STRLIT("https://"))
+                        ? 8
+                        : 0;
+    if (scheme == 0)
+        return;
+    const char *slash = memchr(path->base + scheme, '/', path->len - scheme);
+    size_t at = slash != NULL ? (size_t)(slash - path->base) : path->len;
+    if (slash == NULL || at > req->query_at) {
+        *path = h2o_iovec_init(H2O_STRLIT("/")); /* a query of the root says nothing here */
+        req->query_at = SIZE_MAX;
+        return;
+    }
+    path->base += at;
+    path->len -= at;
+    if (req->query_at != SIZE_MAX)
+        req->query_at -= at;
+}
+
 static void handle(h2o_req_t *req)
 {
+    strip_authority(req);
     if (!refuse(req) && cairn_gate_admit(req))
         route(req);
 }

@@ -123,6 +123,9 @@ static void ambiguous_lengths(void)
         "PUT /v1/kv/f HTTP/1.1\r\nX: a\r\n folded\r\nContent-Length: 1\r\n\r\nx",
         "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 1\r\n\tfolded\r\n\r\nx",
         "GET /v1/kv/f HTTP/1.1\r\nX: a\r\n Content-Length: 5\r\n\r\n",
+        "GET /v1/kv/f HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET /v1/kv/f HTTP/1.1\nhost: a\nX: y\nHOST: a\n\n",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nHost: b\r\n\r\nx",
     };
     http_conn_t conn;
     for (size_t i = 0; i != sizeof(requests) / sizeof(requests[0]); ++i)
@@ -355,7 +358,7 @@ static void head_without_end(void)
 static void targets_that_are_no_paths(void)
 {
     static const char *const targets[] = {
-        "*",     "a:443", "v1/kv/a",       "http://127.0.0.1/v1/kv/a", "?key=a", ".", "%2Fv1", "#",
+        "*",     "a:443", "v1/kv/a",       "ftp://127.0.0.1/v1/kv/a", "?key=a", ".", "%2Fv1", "#",
         "\xff/", "&",     "localhost:8080"};
     static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "CONNECT", "PUT"};
     char request[128];
@@ -412,7 +415,8 @@ static void odd_but_good(void)
     static const char *const requests[] = {
         "\r\nGET /livez HTTP/1.1\r\n\r\n",
         "GET /livez HTTP/1.1\nHost: a\n\n",
-        "GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET https://a:443/livez?x=/ HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /livez HTTP/1.2\r\n\r\n",
         "GET /livez HTTP/1.1\r\nX:\xff\xfe\r\n\r\n",
         ("GET /livez HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
