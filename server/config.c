@@ -102,7 +102,9 @@ static bool fit_value_into_queue(cairn_config_t *config, char *errmsg, size_t er
 
 const char *cairn_option_example(const char *key)
 {
-    return find_option(key)->default_text;
+    const cairn_option_t *option = find_option(key);
+    /* a bare dash would be a list to YAML */
+    return option->type == CAIRN_TYPE_OUTPUT ? "/var/log/cairn-access.log" : option->default_text;
 }
 
 static size_t least_of(size_t a, size_t b)

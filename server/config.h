@@ -44,6 +44,12 @@ typedef enum en_cairn_option_id_t {
         CAIRN_OPTION_COUNT
 } cairn_option_id_t;
 
+typedef enum en_cairn_config_access_log_t {
+#define CAIRN_ACCESS_LOG_ENUM(name, word) CAIRN_ACCESS_LOG_##name,
+    CAIRN_ACCESS_LOGS(CAIRN_ACCESS_LOG_ENUM)
+#undef CAIRN_ACCESS_LOG_ENUM
+} cairn_config_access_log_t;
+
 /* what a token may do; each scope includes those before it: S(name, word) */
 #define CAIRN_SCOPES(S)                                                                            \
     S(READ, "read")                                                                                \

@@ -49,6 +49,9 @@ bool cairn_option_store(cairn_config_t *config, const cairn_option_t *option, co
 bool cairn_option_check(const cairn_option_t *option, const char *text, char *errmsg,
                         size_t errmsg_bytes);
 
+/** Whether the option's field holds a text of its own. */
+bool cairn_option_is_text(const cairn_option_t *option);
+
 /** Frees the option's field if it holds a text. */
 void cairn_option_clear(cairn_config_t *config, const cairn_option_t *option);
 

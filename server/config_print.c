@@ -43,7 +43,7 @@ static void print_help_row(const cairn_config_t *defaults, const cairn_option_t 
 static void print_yaml_row(const cairn_config_t *defaults, const cairn_option_t *option, FILE *out)
 {
     const char *indent = option->section[0] != '\0' ? "  " : "";
-    bool is_text = option->type == CAIRN_TYPE_ADDRESS || option->type == CAIRN_TYPE_PATH;
+    bool is_text = cairn_option_is_text(option);
     char range[CAIRN_OPTION_RANGE_BYTES];
 
     cairn_option_print_range(option, range);

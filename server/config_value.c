@@ -31,12 +31,26 @@ static const char *const durability_words[] = {
 #define WORD(name, word) [CAIRN_DURABILITY_##name] = word,
     CAIRN_DURABILITIES(WORD)
 #undef WORD
-};
-#define DURABILITY_COUNT (sizeof(durability_words) / sizeof(durability_words[0]))
+        NULL};
 
-static bool is_text(const cairn_option_t *option)
+static const char *const access_log_words[] = {
+#define WORD(name, word) [CAIRN_ACCESS_LOG_##name] = word,
+    CAIRN_ACCESS_LOGS(WORD)
+#undef WORD
+        NULL};
+
+/* The words that an option may be, ended by NULL; NULL if it is none of words. */
+static const char *const *words_of(const cairn_option_t *option)
 {
-    return option->type == CAIRN_TYPE_ADDRESS || option->type == CAIRN_TYPE_PATH;
+    return option->type == CAIRN_TYPE_DURABILITY   ? durability_words
+           : option->type == CAIRN_TYPE_ACCESS_LOG ? access_log_words
+                                                   : NULL;
+}
+
+bool cairn_option_is_text(const cairn_option_t *option)
+{
+    return option->type == CAIRN_TYPE_ADDRESS || option->type == CAIRN_TYPE_PATH ||
+           option->type == CAIRN_TYPE_OUTPUT;
 }
 
 static void *field_of(cairn_config_t *config, const cairn_option_t *option)
@@ -59,15 +73,15 @@ void cairn_option_print_range(const cairn_option_t *option, char text[CAIRN_OPTI
 {
     char least[CAIRN_UNITS_TEXT_BYTES], most[CAIRN_UNITS_TEXT_BYTES];
     const char *also = option->type == CAIRN_TYPE_AUTO_COUNT ? AUTO_TEXT " or " : "";
+    const char *const *words = words_of(option);
 
     text[0] = '\0';
-    if (is_text(option))
+    if (cairn_option_is_text(option))
         return;
-    if (option->type == CAIRN_TYPE_DURABILITY) {
-        for (size_t i = 0; i != DURABILITY_COUNT; ++i)
-            sprintf(text + strlen(text), "%s%s", i == 0 ? "" : " or ", durability_words[i]);
+    for (size_t i = 0; words != NULL && words[i] != NULL; ++i)
+        sprintf(text + strlen(text), "%s%s", i == 0 ? "" : " or ", words[i]);
+    if (words != NULL)
         return;
-    }
     cairn_option_print_number(option, option->least, least);
     cairn_option_print_number(option, option->most, most);
     snprintf(text, CAIRN_OPTION_RANGE_BYTES, "%s%s to %s", also, least, most);
@@ -86,6 +100,8 @@ static const char *type_words(const cairn_option_t *option)
         return "a time";
     case CAIRN_TYPE_DURABILITY:
         return "a durability";
+    case CAIRN_TYPE_ACCESS_LOG:
+        return "a format";
     default:
         abort(); /* texts are refused in words of their own */
     }
@@ -131,13 +147,14 @@ static bool parse_number(const cairn_option_t *option, const char *text, uint64_
     return refuse_number(option, text, result, errmsg, errmsg_bytes);
 }
 
-static bool parse_durability(const cairn_option_t *option, const char *text, uint64_t *number,
-                             char *errmsg, size_t errmsg_bytes)
+static bool parse_word(const cairn_option_t *option, const char *text, uint64_t *number,
+                       char *errmsg, size_t errmsg_bytes)
 {
+    const char *const *words = words_of(option);
     char quoted[CAIRN_WORDING_QUOTE_BYTES], range[CAIRN_OPTION_RANGE_BYTES];
 
-    for (*number = 0; *number != DURABILITY_COUNT; ++*number) {
-        if (strcmp(text, durability_words[*number]) == 0)
+    for (*number = 0; words[*number] != NULL; ++*number) {
+        if (strcmp(text, words[*number]) == 0)
             return true;
     }
     cairn_wording_quote(text, quoted);
@@ -161,7 +178,7 @@ static bool check_address(const char *text, char *errmsg, size_t errmsg_bytes)
     return false;
 }
 
-static bool check_path(const char *text, char *errmsg, size_t errmsg_bytes)
+static bool check_path(const char *text, const char *advice, char *errmsg, size_t errmsg_bytes)
 {
     const char *wrong = *text == '\0'              ? "is empty"
                         : strlen(text) >= PATH_MAX ? "is longer than any path can be"
@@ -171,8 +188,7 @@ static bool check_path(const char *text, char *errmsg, size_t errmsg_bytes)
     if (wrong == NULL)
         return true;
     cairn_wording_quote(text, quoted);
-    snprintf(errmsg, errmsg_bytes,
-             "%s %s; write a directory, for example ./data, or :memory:", quoted, wrong);
+    snprintf(errmsg, errmsg_bytes, "%s %s; write %s", quoted, wrong, advice);
     return false;
 }
 
@@ -183,9 +199,13 @@ static bool parse(const cairn_option_t *option, const char *text, uint64_t *numb
     if (option->type == CAIRN_TYPE_ADDRESS)
         return check_address(text, errmsg, errmsg_bytes);
     if (option->type == CAIRN_TYPE_PATH)
-        return check_path(text, errmsg, errmsg_bytes);
-    if (option->type == CAIRN_TYPE_DURABILITY)
-        return parse_durability(option, text, number, errmsg, errmsg_bytes);
+        return check_path(text, "a directory, for example ./data, or :memory:", errmsg,
+                          errmsg_bytes);
+    if (option->type == CAIRN_TYPE_OUTPUT)
+        return check_path(text, "a file, for example /var/log/cairn-access.log, or -", errmsg,
+                          errmsg_bytes);
+    if (words_of(option) != NULL)
+        return parse_word(option, text, number, errmsg, errmsg_bytes);
     return parse_number(option, text, number, errmsg, errmsg_bytes);
 }
 
@@ -200,7 +220,7 @@ void cairn_option_clear(cairn_config_t *config, const cairn_option_t *option)
 {
     char **text = field_of(config, option);
 
-    if (!is_text(option))
+    if (!cairn_option_is_text(option))
         return;
     free(*text);
     *text = NULL;
@@ -214,11 +234,13 @@ bool cairn_option_store(cairn_config_t *config, const cairn_option_t *option, co
 
     if (!parse(option, text, &number, errmsg, errmsg_bytes))
         return false;
-    if (is_text(option)) {
+    if (cairn_option_is_text(option)) {
         cairn_option_clear(config, option);
         *(char **)field = cairn_config_copy(text);
     } else if (option->type == CAIRN_TYPE_DURABILITY) {
         *(cairn_config_durability_t *)field = (cairn_config_durability_t)number;
+    } else if (option->type == CAIRN_TYPE_ACCESS_LOG) {
+        *(cairn_config_access_log_t *)field = (cairn_config_access_log_t)number;
     } else {
         *(uint64_t *)field = number;
     }

@@ -33,12 +33,20 @@
     T(AUTO_COUNT, uint64_t, "COUNT")                                                               \
     T(BYTES, uint64_t, "SIZE")                                                                     \
     T(DURATION, uint64_t, "TIME")                                                                  \
-    T(DURABILITY, cairn_config_durability_t, "WORD")
+    T(DURABILITY, cairn_config_durability_t, "WORD")                                               \
+    T(ACCESS_LOG, cairn_config_access_log_t, "WORD")                                               \
+    T(OUTPUT, char *, "FILE")
 
 /* When a write is answered: D(name, word). */
 #define CAIRN_DURABILITIES(D)                                                                      \
     D(SYNC, "sync")                                                                                \
     D(ASYNC, "async")
+
+/* What each line of the access log looks like: A(name, word). */
+#define CAIRN_ACCESS_LOGS(A)                                                                       \
+    A(OFF, "off")                                                                                  \
+    A(COMMON, "common")                                                                            \
+    A(JSON, "json")
 
 /* clang-format off */
 
@@ -78,14 +86,22 @@
       0, 10 * CAIRN_MINUTE_MS, \
       "requests under way may take this long to end when the server stops")
 
+#define CAIRN_OPTIONS_LOG(X) \
+    X(log_access, log, access, ACCESS_LOG, "off", 0, 0, \
+      "a line for every request: in the Common Log Format, or a JSON object") \
+    X(log_file, log, file, OUTPUT, "-", 0, 0, \
+      "where these lines go: a file, which is appended to; \"-\" is standard error")
+
 /* clang-format on */
 
 /* The sections, in the order of the file: S(name, its rows). */
 #define CAIRN_SECTIONS(S)                                                                          \
     S(storage, CAIRN_OPTIONS_STORAGE)                                                              \
-    S(limits, CAIRN_OPTIONS_LIMITS)
+    S(limits, CAIRN_OPTIONS_LIMITS)                                                                \
+    S(log, CAIRN_OPTIONS_LOG)
 
 /* all rows */
-#define CAIRN_OPTIONS(X) CAIRN_OPTIONS_TOP(X) CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_LIMITS(X)
+#define CAIRN_OPTIONS(X)                                                                           \
+    CAIRN_OPTIONS_TOP(X) CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_LIMITS(X) CAIRN_OPTIONS_LOG(X)
 
 #endif

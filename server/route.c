@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "server/access_log.h"
 #include "server/conn.h"
 #include "server/gate.h"
 #include "server/kv.h"
@@ -145,6 +146,28 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     return 0;
 }
 
+/** only a copy into the worker's ring: the line is made and written elsewhere */
+static void log_request(const cairn_conn_t *conn, h2o_req_t *req, uint64_t ns)
+{
+    struct sockaddr_storage peer;
+    bool has_peer =
+        req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&peer) != 0;
+    cairn_access_entry_t entry = {
+        .duration_ns = ns,
+        .bytes = req->bytes_sent,
+        .status = req->res.status,
+        .http_version = req->version,
+        .peer = has_peer ? (struct sockaddr *)&peer : NULL,
+        .method = req->method.base,
+        .method_bytes = req->method.len,
+        .target = req->input.path.base,
+        .target_bytes = req->input.path.len,
+        .token = conn->token != NULL ? conn->token->name : NULL,
+    };
+    clock_gettime(CLOCK_REALTIME, &entry.time);
+    cairn_access_log_add(conn->worker->server->access_log, conn->worker->number, &entry);
+}
+
 /** called by libh2o when a request is over, answered in whole or not */
 static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
 {
@@ -152,6 +175,8 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
     cairn_conn_t *conn = cairn_conn_of(req);
     uint64_t ns = conn->request_began_ns != 0 ? now_ns() - conn->request_began_ns : 0;
     cairn_metrics_request(&conn->worker->metrics, conn->op, req->res.status, ns);
+    if (conn->worker->server->access_log != NULL)
+        log_request(conn, req, ns);
     conn->request_began_ns = 0;
     conn->op = CAIRN_OP_OTHER;
     conn->token = NULL;

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "server/access_log.h"
 #include "server/gate.h"
 #include "server/listen.h"
 #include "server/route.h"
@@ -91,6 +92,34 @@ static void configure_http(const cairn_config_t *config)
     server.host = h2o_config_register_host(&server.globalconf,
                                            h2o_iovec_init(H2O_STRLIT("default")), 65535);
     cairn_route_register(&server);
+}
+
+static bool open_access_log(const cairn_config_t *config)
+{
+    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
+    cairn_access_log_options_t options = {
+        .format = config->log_access,
+        .file = config->log_file,
+        .ring_count = config->workers,
+        .on_log = log_line,
+    };
+    if (config->log_access == CAIRN_ACCESS_LOG_OFF ||
+        cairn_access_log_open(&server.access_log, &options, errmsg, sizeof(errmsg)))
+        return true;
+    fprintf(stderr, "cairn: access log: %s\n", errmsg);
+    return false;
+}
+
+/** after the workers have stopped: nothing is added any more */
+static void close_access_log(void)
+{
+    char line[96];
+    uint64_t dropped = cairn_access_log_close(server.access_log);
+    server.access_log = NULL;
+    if (dropped == 0)
+        return;
+    snprintf(line, sizeof(line), "access log: %" PRIu64 " lines have been dropped", dropped);
+    log_line(NULL, line);
 }
 
 static bool start_workers(const cairn_config_t *config, const int *fds)
@@ -194,6 +223,10 @@ int cairn_serve(const cairn_config_t *config)
     }
     configure_http(config);
     cairn_gate_set_tokens(&server, config);
+    if (!open_access_log(config)) {
+        free(fds);
+        return 1;
+    }
     bool started = start_workers(config, fds);
     free(fds);
     if (!started) {
@@ -204,6 +237,7 @@ int cairn_serve(const cairn_config_t *config)
     cairn_err_t err = open_store(config, &store);
     if (err != CAIRN_OK) {
         stop_workers(config);
+        close_access_log();
         return err == CAIRN_ERR_CANCELLED ? 0 : 1;
     }
     /* release: pairs with the acquire of the workers */
@@ -213,6 +247,7 @@ int cairn_serve(const cairn_config_t *config)
     sigwait(&stop_signals, &got_signal);
     log_line(NULL, got_signal == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
     stop_workers(config);
+    close_access_log();
     err = cairn_store_close(store);
     log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
                                    : "stopped after a failure of the disk");

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "server/access_log.h"
 #include "server/reply.h"
 
 /** segments fetched from the store at a time */
@@ -188,6 +189,9 @@ static void reply_metrics(h2o_req_t *req)
            (double)value_of(&sum.value_bytes_in));
     metric(out, "value_bytes_out_total", "counter", "Bytes of values sent.",
            (double)value_of(&sum.value_bytes_out));
+    metric(out, "access_log_dropped_total", "counter",
+           "Lines of the access log that could not be written in time.",
+           (double)cairn_access_log_dropped(server->access_log));
     metric(out, "uptime_seconds", "gauge", "Since the process began to serve.",
            (double)uptime_ms(server) / 1000);
     cairn_store_t *store = store_of(req);
@@ -286,6 +290,7 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
                                   "sync_seconds", (double)s.sync_ns_sum / 1e9));
     set_count(json, "cold_loads", s.loads);
     set_count(json, "connections", value_of(&sum.connections_open));
+    set_count(json, "access_log_dropped", cairn_access_log_dropped(server->access_log));
     json_object_set_new(json, "requests", requests_json(&sum));
     json_object_set_new(json, "segments", segments_json(store));
     return json;

@@ -27,6 +27,7 @@ typedef struct st_cairn_server_t {
     _Atomic(cairn_store_t *) store;
     _Atomic uint64_t load_done, load_total; /* bytes replayed, relaxed */
     uint64_t started_ms;
+    struct st_cairn_access_log_t *access_log; /* NULL when it is off; a ring a worker */
     struct st_cairn_auth_t *auth; /* main's reference to the tokens in force, see server/gate.h */
     cairn_worker_t **workers;
     size_t worker_count;

@@ -39,6 +39,7 @@ static const suite_t suites[] = {
     {"http_status", suite_http_status},
     {"http_hostile", suite_http_hostile},
     {"auth", suite_auth},
+    {"access_log", suite_access_log},
     {"serve", suite_serve},
     {"real_tree", suite_real_tree},
     {"history", suite_history},

@@ -27,6 +27,7 @@ void suite_http_tutorial(void);
 void suite_http_status(void);
 void suite_http_hostile(void);
 void suite_auth(void);
+void suite_access_log(void);
 void suite_serve(void);
 void suite_real_tree(void);
 void suite_history(void);

@@ -204,6 +204,8 @@ static void the_default_file_changes_nothing(void)
 #define SAME_BYTES(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_DURATION(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_DURABILITY(a, b) CU_ASSERT_EQUAL(a, b)
+#define SAME_ACCESS_LOG(a, b) CU_ASSERT_EQUAL(a, b)
+#define SAME_OUTPUT(a, b) CU_ASSERT_STRING_EQUAL(a, b)
 #define SAME_FIELD(field, section, name, type, ...) SAME_##type(config.field, defaults.field);
     CAIRN_OPTIONS(SAME_FIELD)
     cairn_config_dispose(&config);

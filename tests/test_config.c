@@ -78,6 +78,9 @@ static void without_a_word_defaults_hold(void)
     CU_ASSERT_EQUAL(config.limits_queue_bytes, 256 * MIB);
     CU_ASSERT_EQUAL(config.limits_idle_timeout_ms, 60000);
     CU_ASSERT_EQUAL(config.limits_shutdown_timeout_ms, 10000);
+    CU_ASSERT_EQUAL(config.log_access, CAIRN_ACCESS_LOG_OFF);
+    CU_ASSERT_STRING_EQUAL(config.log_file, "-");
+    CU_ASSERT_EQUAL(config.token_count, 0);
     cairn_config_dispose(&config);
 }
 
@@ -99,7 +102,10 @@ static void every_key_of_a_file_arrives(void)
                                       "  queue_ops: 50\n"
                                       "  queue_bytes: 2MB\n"
                                       "  idle_timeout: 1h\n"
-                                      "  shutdown_timeout: 0ms\n"),
+                                      "  shutdown_timeout: 0ms\n"
+                                      "log:\n"
+                                      "  access: json\n"
+                                      "  file: a.log\n"),
                         ""));
     CU_ASSERT_STRING_EQUAL(config.listen, "[::1]:0");
     CU_ASSERT_EQUAL(config.workers, 3);
@@ -114,6 +120,8 @@ static void every_key_of_a_file_arrives(void)
     CU_ASSERT_EQUAL(config.limits_queue_bytes, 2000000);
     CU_ASSERT_EQUAL(config.limits_idle_timeout_ms, 3600000);
     CU_ASSERT_EQUAL(config.limits_shutdown_timeout_ms, 0);
+    CU_ASSERT_EQUAL(config.log_access, CAIRN_ACCESS_LOG_JSON);
+    CU_ASSERT_STRING_EQUAL(config.log_file, "a.log");
     cairn_config_dispose(&config);
 }
 
@@ -190,6 +198,11 @@ static void words_that_are_no_value_are_refused(void)
                         ":PORT, for example 127.0.0.1:8080"));
     CU_ASSERT_TRUE(same(set("storage.path", ""), "--storage.path: \"\" is empty; write a "
                                                  "directory, for example ./data, or :memory:"));
+    CU_ASSERT_TRUE(same(set("log.access", "on"),
+                        "--log.access: \"on\" is not a format; write off or common or json"));
+    CU_ASSERT_TRUE(same(set("log.file", ""),
+                        "--log.file: \"\" is empty; "
+                        "write a file, for example /var/log/cairn-access.log, or -"));
     memset(path, 'p', PATH_MAX);
     CU_ASSERT_PTR_NOT_NULL(strstr(set("storage.path", path), "is longer than any path can be"));
     path[PATH_MAX - 1] = '\0';
@@ -222,18 +235,18 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
                         "durability, sync_interval, io_threads"));
     CU_ASSERT_TRUE(same(outcome("\nstorge:\n  path: a\n"),
                         "c.yaml:2: there is no key \"storge\" at the top; did you mean storage? "
-                        "the keys here are listen, workers, storage, limits, auth"));
+                        "the keys here are listen, workers, storage, limits, log, auth"));
     CU_ASSERT_TRUE(
         same(outcome("durability: sync\n"),
              "c.yaml:1: there is no key \"durability\" at the top; did you mean "
-             "storage.durability? the keys here are listen, workers, storage, limits, auth"));
+             "storage.durability? the keys here are listen, workers, storage, limits, log, auth"));
     CU_ASSERT_TRUE(same(outcome("limits:\n  colour: red\n"),
                         "c.yaml:2: there is no key \"colour\" in limits; the keys here are "
                         "value_bytes, connections, queue_ops, queue_bytes, idle_timeout, "
                         "shutdown_timeout"));
     CU_ASSERT_TRUE(same(outcome("Listen: \":80\"\n"),
                         "c.yaml:1: there is no key \"Listen\" at the top; did you mean listen? "
-                        "the keys here are listen, workers, storage, limits, auth"));
+                        "the keys here are listen, workers, storage, limits, log, auth"));
 }
 
 static void a_thing_of_the_wrong_kind_is_refused(void)
@@ -247,6 +260,9 @@ static void a_thing_of_the_wrong_kind_is_refused(void)
     CU_ASSERT_TRUE(same(outcome("\n\nstorage: /srv/cairn\n"),
                         "c.yaml:3: storage: is a section, not a value; its keys are path, "
                         "segment_bytes, durability, sync_interval, io_threads"));
+    CU_ASSERT_TRUE(same(outcome("log:\n  file: [-]\n"),
+                        "c.yaml:2: log.file: is a value, not a list; "
+                        "write for example file: /var/log/cairn-access.log"));
     CU_ASSERT_TRUE(same(outcome("storage: [path]\n"),
                         "c.yaml:1: storage: is a section, not a list; its keys are path, "
                         "segment_bytes, durability, sync_interval, io_threads"));
