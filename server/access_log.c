@@ -67,6 +67,7 @@ struct st_cairn_access_log_t {
     int64_t give_up_at_ms; /* once closing and waiting; 0 before */
     bool has_given_up;
     cairn_access_clock_t clock;
+    char *file; /* a copy: a reload may free the config that named it */
     char *batch;
     size_t batch_bytes;
 };
@@ -166,7 +167,7 @@ static void say(cairn_access_log_t *log, const char *what, int err)
 {
     char line[PATH_MAX + 128];
 
-    snprintf(line, sizeof(line), "access log: %s %s: %s", what, log->options.file, strerror(err));
+    snprintf(line, sizeof(line), "access log: %s %s: %s", what, log->file, strerror(err));
     if (log->options.on_log != NULL)
         log->options.on_log(NULL, line);
 }
@@ -190,7 +191,7 @@ static void use_output(cairn_access_log_t *log, int fd)
 
 static void reopen(cairn_access_log_t *log)
 {
-    int fd = open_output(log->options.file);
+    int fd = open_output(log->file);
 
     if (fd < 0) {
         say(log, "reopen", errno);
@@ -364,6 +365,7 @@ static void dispose(cairn_access_log_t *log)
         free(log->rings[i].bytes);
     free(log->rings);
     free(log->batch);
+    free(log->file);
     if (log->bell >= 0)
         close(log->bell);
     if (log->fd >= 0 && log->fd != STDERR_FILENO)
@@ -383,7 +385,8 @@ static bool allocate(cairn_access_log_t *log)
             return false;
     }
     log->batch = malloc(BATCH_BYTES + CAIRN_ACCESS_LINE_BYTES_MAX);
-    return log->batch != NULL;
+    log->file = strdup(log->options.file);
+    return log->batch != NULL && log->file != NULL;
 }
 
 bool cairn_access_log_open(cairn_access_log_t **opened, const cairn_access_log_options_t *options,

@@ -43,7 +43,7 @@ typedef struct st_cairn_access_entry_t {
 
 typedef struct st_cairn_access_log_options_t {
     cairn_config_access_log_t format; /* not OFF */
-    const char *file;                 /* "-" is standard error; outlives the log */
+    const char *file;                 /* "-" is standard error; copied */
     size_t ring_count;                /* one a worker */
     size_t ring_bytes;                /* a power of two; 0 takes what a server should have */
     /* a line about the log itself, from the flusher; NULL: none */

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include "server/config_internal.h"
@@ -129,13 +128,24 @@ static void sum_up(const cairn_auth_t *auth, const char *secret, size_t bytes, u
     }
 }
 
+/* Whether two sums are equal, in the same time if they are not, wherever they differ. OpenSSL's
+ * CRYPTO_memcmp() goes byte by byte: with 200 tokens that took 15 us a request. */
+static bool is_same_sum(const unsigned char *a, const unsigned char *b)
+{
+    uint64_t x[CAIRN_TOKEN_SUM_BYTES / 8], y[CAIRN_TOKEN_SUM_BYTES / 8];
+
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3])) == 0;
+}
+
 /* Looks at every byte of every token, whichever it is. */
 static const cairn_config_token_t *find_token(const cairn_auth_t *auth, const unsigned char *sum)
 {
     const cairn_config_token_t *found = NULL;
 
     for (size_t i = 0; i != auth->count; ++i) {
-        if (CRYPTO_memcmp(auth->tokens[i].sum, sum, CAIRN_TOKEN_SUM_BYTES) == 0)
+        if (is_same_sum(auth->tokens[i].sum, sum))
             found = &auth->tokens[i];
     }
     return found;
