@@ -1,5 +1,5 @@
 /*
- * Splitting "HOST:PORT" at its last colon, with IPv6 in brackets.
+ * Splitting "HOST:PORT" at its last colon, with IPv6 in brackets; "unix:/PATH" is a path.
  */
 #include "server/address.h"
 
@@ -8,6 +8,7 @@
 
 #include "server/units.h"
 
+#define UNIX_PREFIX "unix:"
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
 
 /* IPv6 may name its interface, as in fe80::1%eth0; the name is the kernel's to judge. */
@@ -56,8 +57,23 @@ static const char *parse_host(const char *text, size_t bytes, char host[CAIRN_AD
     return is_name_or_ipv4(host) ? NULL : "has a host that is neither a name nor an IPv4 address";
 }
 
+/* A relative path would mean another socket wherever the server is started. */
+static const char *parse_path(const char *path, cairn_address_t *address)
+{
+    if (path[0] != '/' || path[1] == '\0')
+        return "has no path that begins with /";
+    if (strlen(path) >= CAIRN_ADDRESS_PATH_BYTES)
+        return "has a path longer than the 107 bytes a Unix socket may have";
+    memset(address, 0, sizeof(*address));
+    strcpy(address->unix_path, path);
+    return NULL;
+}
+
 const char *cairn_address_parse(const char *text, cairn_address_t *address)
 {
+    if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
+        return parse_path(text + strlen(UNIX_PREFIX), address);
+
     const char *colon = strrchr(text, ':'), *wrong;
     char host[CAIRN_ADDRESS_HOST_BYTES];
     uint64_t port;
@@ -70,6 +86,7 @@ const char *cairn_address_parse(const char *text, cairn_address_t *address)
     if ((wrong = parse_host(text, (size_t)(colon - text), host)) != NULL)
         return wrong;
     memcpy(address->host, host, sizeof(host));
+    address->unix_path[0] = '\0';
     address->port = (uint16_t)port;
     return NULL;
 }

@@ -4,15 +4,20 @@
 #include "server/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/address.h"
+#include "server/http.h"
+
+#include "server/listen_unix.h"
 
 #define BACKLOG 4096
 /** a peer that takes no byte and acknowledges nothing for so long is gone */
@@ -48,7 +53,7 @@ static int open_one(const struct addrinfo *info, bool is_first)
     return -1;
 }
 
-static void format_bound(int fd, char *bound)
+static void format_bound(int fd, char *bound, size_t bound_bytes)
 {
     struct sockaddr_storage address;
     socklen_t bytes = sizeof(address);
@@ -56,23 +61,19 @@ static void format_bound(int fd, char *bound)
     getsockname(fd, (struct sockaddr *)&address, &bytes);
     getnameinfo((struct sockaddr *)&address, bytes, host, sizeof(host), port, sizeof(port),
                 NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(bound, 128, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    snprintf(bound, bound_bytes, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static bool open_all(struct addrinfo *info, int *fds, size_t count)
+static bool open_all(struct addrinfo *info, cairn_listeners_t *listeners)
 {
-    for (size_t i = 0; i < count; ++i) {
-        fds[i] = open_one(info, i == 0);
-        if (fds[i] < 0) {
-            int err = errno;
-            while (i != 0)
-                close(fds[--i]);
-            errno = err;
+    for (size_t i = 0; i < listeners->worker_count; ++i) {
+        int fd = open_one(info, i == 0);
+        if (fd < 0)
             return false;
-        }
+        listeners->fds[i][0] = fd;
         /* where the kernel chose the port, the others join it */
         if (i == 0)
-            getsockname(fds[0], info->ai_addr, &info->ai_addrlen);
+            getsockname(fd, info->ai_addr, &info->ai_addrlen);
     }
     return true;
 }
@@ -85,7 +86,84 @@ static bool has_ipv6(void)
     return fd >= 0;
 }
 
-bool cairn_listen(const char *text, int *fds, size_t count, char *bound, char *errmsg,
+static bool listen_tcp(cairn_listeners_t *listeners, const cairn_address_t *address,
+                       const char *text, char *errmsg, size_t errmsg_bytes)
+{
+    char port[8];
+    snprintf(port, sizeof(port), "%u", address->port);
+    bool every = address->host[0] == '\0';
+    /* the IPv6 wildcard takes IPv4 too; a kernel without IPv6 refuses it */
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE,
+                             .ai_family = every && has_ipv6() ? AF_INET6 : AF_UNSPEC};
+    struct addrinfo *infos = NULL;
+    int r = getaddrinfo(every ? NULL : address->host, port, &hints, &infos);
+    if (r != 0) {
+        snprintf(errmsg, errmsg_bytes, "listen: \"%s\": %s", text, gai_strerror(r));
+        return false;
+    }
+    bool ok = open_all(infos, listeners);
+    if (ok)
+        format_bound(listeners->fds[0][0], listeners->bound, sizeof(listeners->bound));
+    else
+        snprintf(errmsg, errmsg_bytes, "listen on %s: %s%s", text, strerror(errno),
+                 errno == EADDRINUSE ? "; is another server running there?" : "");
+    freeaddrinfo(infos);
+    return ok;
+}
+
+/** gives each worker a descriptor of one socket, which becomes the first's own */
+static bool share(cairn_listeners_t *listeners, size_t slot, int fd)
+{
+    listeners->fds[0][slot] = fd;
+    for (size_t i = 1; i < listeners->worker_count; ++i) {
+        listeners->fds[i][slot] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (listeners->fds[i][slot] < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool listen_unix(cairn_listeners_t *listeners, const char *path, char *errmsg,
+                        size_t errmsg_bytes)
+{
+    const char *fault = NULL;
+    struct stat st;
+    int fd = cairn_listen_unix(path, BACKLOG, &fault);
+    if (fd < 0) {
+        snprintf(errmsg, errmsg_bytes, "listen on unix:%s: %s", path, fault);
+        return false;
+    }
+    strcpy(listeners->unix_path, path);
+    if (stat(path, &st) == 0) {
+        listeners->unix_dev = st.st_dev;
+        listeners->unix_ino = st.st_ino;
+    }
+    snprintf(listeners->bound, sizeof(listeners->bound), "unix:%s", path);
+    if (share(listeners, 0, fd))
+        return true;
+    snprintf(errmsg, errmsg_bytes, "listen on unix:%s: %s", path, strerror(errno));
+    return false;
+}
+
+static void init(cairn_listeners_t *listeners, size_t worker_count)
+{
+    *listeners = (cairn_listeners_t){.worker_count = worker_count};
+    listeners->fds = h2o_mem_alloc(worker_count * sizeof(*listeners->fds));
+    for (size_t i = 0; i < worker_count; ++i)
+        for (size_t slot = 0; slot < CAIRN_LISTEN_MAX; ++slot)
+            listeners->fds[i][slot] = -1;
+}
+
+static void close_all(cairn_listeners_t *listeners)
+{
+    for (size_t i = 0; i < listeners->worker_count; ++i)
+        for (size_t slot = 0; slot < CAIRN_LISTEN_MAX; ++slot)
+            if (listeners->fds[i][slot] >= 0)
+                close(listeners->fds[i][slot]);
+}
+
+bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_count, char *errmsg,
                   size_t errmsg_bytes)
 {
     cairn_address_t address;
@@ -94,25 +172,24 @@ bool cairn_listen(const char *text, int *fds, size_t count, char *bound, char *e
         snprintf(errmsg, errmsg_bytes, "listen: \"%s\": it %s", text, fault);
         return false;
     }
-    char port[8];
-    snprintf(port, sizeof(port), "%u", address.port);
-    bool every = address.host[0] == '\0';
-    /* the IPv6 wildcard takes IPv4 too; a kernel without IPv6 refuses it */
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE,
-                             .ai_family = every && has_ipv6() ? AF_INET6 : AF_UNSPEC};
-    struct addrinfo *infos = NULL;
-    int r = getaddrinfo(every ? NULL : address.host, port, &hints, &infos);
-    if (r != 0) {
-        snprintf(errmsg, errmsg_bytes, "listen: \"%s\": %s", text, gai_strerror(r));
-        return false;
+    init(listeners, worker_count);
+    bool ok = address.unix_path[0] != '\0'
+                  ? listen_unix(listeners, address.unix_path, errmsg, errmsg_bytes)
+                  : listen_tcp(listeners, &address, text, errmsg, errmsg_bytes);
+    if (!ok) {
+        close_all(listeners);
+        cairn_listeners_dispose(listeners);
     }
-    bool ok = open_all(infos, fds, count);
-    if (ok)
-        format_bound(fds[0], bound);
-    else
-        snprintf(errmsg, errmsg_bytes, "listen on %s: %s%s", text, strerror(errno),
-                 errno == EADDRINUSE ? "; is another server running there?" : "");
-    freeaddrinfo(infos);
     return ok;
+}
+
+void cairn_listeners_dispose(cairn_listeners_t *listeners)
+{
+    struct stat st;
+    if (listeners->unix_path[0] != '\0' && stat(listeners->unix_path, &st) == 0 &&
+        st.st_dev == listeners->unix_dev && st.st_ino == listeners->unix_ino)
+        unlink(listeners->unix_path);
+    free(listeners->fds);
+    listeners->fds = NULL;
+    listeners->unix_path[0] = '\0';
 }

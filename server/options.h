@@ -53,7 +53,7 @@
 /* options that stand at the top of the file, in no section */
 #define CAIRN_OPTIONS_TOP(X) \
     X(listen, , listen, ADDRESS, "127.0.0.1:8080", 0, 0, \
-      "where to listen: HOST:PORT, [IPv6]:PORT, or :PORT for all; port 0 takes a free one") \
+      "where to listen: HOST:PORT, [IPv6]:PORT, :PORT for all, or unix:/PATH; port 0 takes a free one") \
     X(workers, , workers, AUTO_COUNT, "auto", 1, 256, \
       "threads that serve requests; auto is one per core")
 

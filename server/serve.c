@@ -122,13 +122,13 @@ static void close_access_log(void)
     log_line(NULL, line);
 }
 
-static bool start_workers(const cairn_config_t *config, const int *fds)
+static bool start_workers(const cairn_config_t *config, const cairn_listeners_t *listeners)
 {
     size_t conn_count_max = connections_per_worker(config);
     server.workers = h2o_mem_alloc(config->workers * sizeof(*server.workers));
     while (server.worker_count < config->workers) {
         size_t i = server.worker_count;
-        server.workers[i] = cairn_worker_start(&server, i, fds[i], conn_count_max);
+        server.workers[i] = cairn_worker_start(&server, i, listeners->fds[i], conn_count_max);
         if (server.workers[i] == NULL)
             return false;
         ++server.worker_count;
@@ -198,38 +198,29 @@ static void block_signals(void)
     pthread_sigmask(SIG_BLOCK, &stop_signals, NULL);
 }
 
-static void announce(const char *bound)
+static void announce(const cairn_listeners_t *listeners)
 {
+    const char *bound = listeners->bound;
     printf("listening on %s\n", bound);
-    printf("try: curl 'http://%s/set?key=foo&value=bar'; curl 'http://%s/get?key=foo'\n", bound,
-           bound);
+    if (listeners->unix_path[0] != '\0')
+        printf("try: curl --unix-socket %s 'http://localhost/set?key=foo&value=bar'\n",
+               listeners->unix_path);
+    else
+        printf("try: curl 'http://%s/set?key=foo&value=bar'; curl 'http://%s/get?key=foo'\n", bound,
+               bound);
     fflush(stdout);
 }
 
-int cairn_serve(const cairn_config_t *config)
+/** from sockets that listen to the end */
+static int serve(const cairn_config_t *config, const cairn_listeners_t *listeners)
 {
-    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES], bound[128];
     int got_signal;
     cairn_store_t *store = NULL;
-    block_signals();
-    server.config = config;
-    server.started_ms = monotonic_ms();
-
-    int *fds = h2o_mem_alloc(config->workers * sizeof(*fds));
-    if (!cairn_listen(config->listen, fds, config->workers, bound, errmsg, sizeof(errmsg))) {
-        fprintf(stderr, "cairn: %s\n", errmsg);
-        free(fds);
-        return 1;
-    }
     configure_http(config);
     cairn_gate_set_tokens(&server, config);
-    if (!open_access_log(config)) {
-        free(fds);
+    if (!open_access_log(config))
         return 1;
-    }
-    bool started = start_workers(config, fds);
-    free(fds);
-    if (!started) {
+    if (!start_workers(config, listeners)) {
         fprintf(stderr, "cairn: the threads of %" PRIu64 " workers cannot be started\n",
                 config->workers);
         return 1;
@@ -242,7 +233,7 @@ int cairn_serve(const cairn_config_t *config)
     }
     /* release: pairs with the acquire of the workers */
     atomic_store_explicit(&server.store, store, memory_order_release);
-    announce(bound);
+    announce(listeners);
 
     sigwait(&stop_signals, &got_signal);
     log_line(NULL, got_signal == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
@@ -252,4 +243,20 @@ int cairn_serve(const cairn_config_t *config)
     log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
                                    : "stopped after a failure of the disk");
     return err == CAIRN_OK ? 0 : 1;
+}
+
+int cairn_serve(const cairn_config_t *config)
+{
+    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
+    cairn_listeners_t listeners;
+    block_signals();
+    server.config = config;
+    server.started_ms = monotonic_ms();
+    if (!cairn_listen(&listeners, config->listen, config->workers, errmsg, sizeof(errmsg))) {
+        fprintf(stderr, "cairn: %s\n", errmsg);
+        return 1;
+    }
+    int status = serve(config, &listeners);
+    cairn_listeners_dispose(&listeners);
+    return status;
 }

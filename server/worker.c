@@ -4,6 +4,7 @@
 #include "server/worker.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,28 +26,46 @@
 
 /* ---------------------------------------------------------------- accepting */
 
-static void pause_listener(cairn_worker_t *worker)
-{
-    if (worker->listener != NULL && !worker->listener_is_paused) {
-        h2o_socket_read_stop(worker->listener);
-        worker->listener_is_paused = true;
-    }
-}
-
 static void on_accept(h2o_socket_t *listener, const char *err);
 
-static void resume_listener(cairn_worker_t *worker)
+static void pause_listeners(cairn_worker_t *worker)
 {
-    if (worker->listener != NULL && worker->listener_is_paused &&
-        worker->conn_count < worker->conn_count_max) {
-        h2o_socket_read_start(worker->listener, on_accept);
-        worker->listener_is_paused = false;
-    }
+    for (size_t i = 0; i < CAIRN_LISTEN_MAX; ++i)
+        if (worker->listeners[i] != NULL && !worker->is_paused)
+            h2o_socket_read_stop(worker->listeners[i]);
+    worker->is_paused = true;
+}
+
+static void resume_listeners(cairn_worker_t *worker)
+{
+    if (!worker->is_paused || worker->conn_count >= worker->conn_count_max)
+        return;
+    for (size_t i = 0; i < CAIRN_LISTEN_MAX; ++i)
+        if (worker->listeners[i] != NULL)
+            h2o_socket_read_start(worker->listeners[i], on_accept);
+    worker->is_paused = false;
 }
 
 static void on_accept_retry(h2o_timeout_entry_t *entry)
 {
-    resume_listener(H2O_STRUCT_FROM_MEMBER(cairn_worker_t, accept_retry_entry, entry));
+    resume_listeners(H2O_STRUCT_FROM_MEMBER(cairn_worker_t, accept_retry_entry, entry));
+}
+
+/** true if there was one */
+static bool accept_one(cairn_worker_t *worker, h2o_socket_t *listener)
+{
+    h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
+    if (sock != NULL) {
+        cairn_conn_accept(worker, sock);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        cairn_metrics_add(&worker->metrics.accept_failures, 1);
+        pause_listeners(worker);
+        if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
+            h2o_timeout_link(worker->ctx.loop, &worker->accept_retry, &worker->accept_retry_entry);
+    }
+    return false;
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err)
@@ -56,21 +75,11 @@ static void on_accept(h2o_socket_t *listener, const char *err)
         return;
     for (size_t i = 0; i < ACCEPTS_AT_ONCE; ++i) {
         if (worker->conn_count >= worker->conn_count_max) {
-            pause_listener(worker); /* who comes now waits in the backlog */
+            pause_listeners(worker); /* who comes now waits in the backlog */
             return;
         }
-        h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
-        if (sock == NULL) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                cairn_metrics_add(&worker->metrics.accept_failures, 1);
-                pause_listener(worker);
-                if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
-                    h2o_timeout_link(worker->ctx.loop, &worker->accept_retry,
-                                     &worker->accept_retry_entry);
-            }
+        if (!accept_one(worker, listener))
             return;
-        }
-        cairn_conn_accept(worker, sock);
     }
 }
 
@@ -78,7 +87,7 @@ void cairn_worker_on_conn_closed(cairn_worker_t *worker)
 {
     --worker->conn_count;
     if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
-        resume_listener(worker);
+        resume_listeners(worker);
 }
 
 /* ---------------------------------------------------------------- stopping */
@@ -104,20 +113,25 @@ static void cut_conns(cairn_worker_t *worker)
         cairn_conn_shutdown(H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l), SHUT_RDWR);
 }
 
+/** clients in the backlog have been accepted by the kernel: they are served, not reset */
+static void close_listeners(cairn_worker_t *worker)
+{
+    for (size_t i = 0; i < CAIRN_LISTEN_MAX; ++i) {
+        h2o_socket_t *listener = worker->listeners[i];
+        if (listener == NULL)
+            continue;
+        while (worker->conn_count < worker->conn_count_max && accept_one(worker, listener))
+            ;
+        h2o_socket_close(listener);
+        worker->listeners[i] = NULL;
+    }
+    h2o_timeout_unlink(&worker->accept_retry_entry);
+}
+
 static void begin_stop(cairn_worker_t *worker)
 {
     worker->is_stopping = true;
-    if (worker->listener != NULL) {
-        /* clients in the backlog have been accepted by the kernel: they are served, not reset */
-        size_t before;
-        do {
-            before = worker->conn_count;
-            on_accept(worker->listener, NULL);
-        } while (worker->conn_count != before);
-        h2o_timeout_unlink(&worker->accept_retry_entry);
-        h2o_socket_close(worker->listener);
-        worker->listener = NULL;
-    }
+    close_listeners(worker);
     h2o_context_request_shutdown(&worker->ctx);
     close_idle_conns(worker);
 }
@@ -174,9 +188,14 @@ static void set_up(cairn_worker_t *worker)
     h2o_linklist_init_anchor(&worker->conns);
     worker->accept_ctx.ctx = &worker->ctx;
     worker->accept_ctx.hosts = worker->server->globalconf.hosts;
-    worker->listener = h2o_evloop_socket_create(loop, worker->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
-    worker->listener->data = worker;
-    h2o_socket_read_start(worker->listener, on_accept);
+    for (size_t i = 0; i < CAIRN_LISTEN_MAX; ++i) {
+        if (worker->listen_fds[i] < 0)
+            continue;
+        worker->listeners[i] =
+            h2o_evloop_socket_create(loop, worker->listen_fds[i], H2O_SOCKET_FLAG_DONT_READ);
+        worker->listeners[i]->data = worker;
+        h2o_socket_read_start(worker->listeners[i], on_accept);
+    }
 }
 
 /** once a turn, however many writes it brought: a wake costs as much as a small write */
@@ -217,7 +236,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int listen_fd,
+cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds,
                                    size_t conn_count_max)
 {
     cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
@@ -225,8 +244,8 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int li
                                .number = number,
                                .auth = cairn_auth_acquire(server->auth),
                                .sink = {.on_done = cairn_pending_on_done},
-                               .listen_fd = listen_fd,
                                .conn_count_max = conn_count_max};
+    memcpy(worker->listen_fds, listen_fds, sizeof(worker->listen_fds));
     sem_init(&worker->is_set_up, 0, 0);
     sem_init(&worker->may_serve, 0, 0);
     if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {

@@ -13,6 +13,7 @@
 #include "server/http.h"
 
 #include "server/config.h"
+#include "server/listen.h"
 #include "server/metrics.h"
 #include "storage/store.h"
 
@@ -40,7 +41,7 @@ struct st_cairn_worker_t {
     pthread_t thread;
     sem_t is_set_up;
     sem_t may_serve;
-    int listen_fd;
+    int listen_fds[CAIRN_LISTEN_MAX]; /* -1 where there is none */
     cairn_metrics_t metrics;
 
     cairn_sink_t sink; /* where the writer brings finished writes */
@@ -52,8 +53,8 @@ struct st_cairn_worker_t {
     struct st_cairn_auth_t *auth;      /* the one in force */
 
     h2o_accept_ctx_t accept_ctx;
-    h2o_socket_t *listener;
-    bool listener_is_paused;
+    h2o_socket_t *listeners[CAIRN_LISTEN_MAX]; /* NULL where there is none */
+    bool is_paused; /* no listener is read */
     h2o_timeout_t accept_retry; /* after the process had no descriptor left */
     h2o_timeout_entry_t accept_retry_entry;
     h2o_timeout_t linger_timeout;
@@ -67,10 +68,11 @@ struct st_cairn_worker_t {
 };
 
 /**
- * Starts a worker on a thread of its own, which will serve `listen_fd`, its own from now on. Returns
- * when it is set up. It lives as long as the process. NULL when there is no thread to be had.
+ * Starts a worker on a thread of its own, which will serve `listen_fds`, its own from now on
+ * (CAIRN_LISTEN_MAX of them, -1 where there is none). Returns when it is set up. It lives as long as
+ * the process. NULL when there is no thread to be had.
  */
-cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, int listen_fd,
+cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds,
                                    size_t conn_count_max);
 
 /** Lets it begin, after the list of workers is complete: any of them may look at it. */

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -132,6 +133,17 @@ static void drop_taken(http_conn_t *conn)
     conn->_in_at = 0;
 }
 
+static ssize_t receive(http_conn_t *conn, void *bytes, size_t count)
+{
+    return conn->_transport != NULL ? conn->_transport->receive(conn, bytes, count)
+                                    : recv(conn->fd, bytes, count, MSG_DONTWAIT);
+}
+
+static bool has_pending(http_conn_t *conn)
+{
+    return conn->_transport != NULL && conn->_transport->has_pending(conn);
+}
+
 static bool receive_more(http_conn_t *conn, int64_t deadline_ms)
 {
     if (conn->is_server_gone)
@@ -139,10 +151,10 @@ static bool receive_more(http_conn_t *conn, int64_t deadline_ms)
     if (!buffer_reserve(&conn->_in, RECEIVE_BYTES))
         return fail(conn, "out of memory");
     for (;;) {
-        if (wait_for(conn, POLLIN, deadline_ms) == 0)
+        if (!has_pending(conn) && wait_for(conn, POLLIN, deadline_ms) == 0)
             return fail(conn, "nothing more came within %d ms", conn->timeout_ms);
-        ssize_t got = recv(conn->fd, conn->_in.bytes + conn->_in.count,
-                           conn->_in.capacity - conn->_in.count, MSG_DONTWAIT);
+        ssize_t got = receive(conn, conn->_in.bytes + conn->_in.count,
+                              conn->_in.capacity - conn->_in.count);
         if (got > 0) {
             conn->_in.count += (size_t)got;
             return true;
@@ -483,8 +495,26 @@ bool http_open(http_conn_t *conn, uint16_t port)
     return true;
 }
 
+bool http_open_unix(http_conn_t *conn, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    *conn = (http_conn_t){.fd = -1, .timeout_ms = TIMEOUT_MS_DEFAULT};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    conn->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (conn->fd < 0)
+        return fail(conn, "socket: %s", strerror(errno));
+    if (connect(conn->fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return true;
+    fail(conn, "connect to %.100s: %s", path, strerror(errno));
+    http_close(conn);
+    return false;
+}
+
 void http_close(http_conn_t *conn)
 {
+    if (conn->_transport != NULL)
+        conn->_transport->close(conn);
+    conn->_transport = NULL;
     if (conn->fd >= 0)
         close(conn->fd);
     conn->fd = -1;
@@ -525,7 +555,9 @@ bool http_send(http_conn_t *conn, const void *bytes, size_t count)
     int64_t deadline_ms = deadline_of(conn);
     const char *at = bytes;
     while (count != 0) {
-        ssize_t sent = send(conn->fd, at, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = conn->_transport != NULL
+                           ? conn->_transport->send(conn, at, count)
+                           : send(conn->fd, at, count, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent >= 0) {
             at += sent;
             count -= (size_t)sent;

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef struct st_http_buffer_t {
     char *bytes;
@@ -26,7 +27,18 @@ typedef struct st_http_buffer_t {
     size_t capacity;
 } http_buffer_t;
 
-typedef struct st_http_conn_t {
+typedef struct st_http_conn_t http_conn_t;
+
+/** what lies between the client and the socket; NULL for plain bytes (see tests/tls_client.h) */
+typedef struct st_http_transport_t {
+    bool (*has_pending)(http_conn_t *conn); /* bytes that poll() cannot see */
+    /* as recv() and send() on a socket that does not block */
+    ssize_t (*receive)(http_conn_t *conn, void *bytes, size_t count);
+    ssize_t (*send)(http_conn_t *conn, const void *bytes, size_t count);
+    void (*close)(http_conn_t *conn);
+} http_transport_t;
+
+struct st_http_conn_t {
     int fd;               /* -1 when there is no connection */
     int timeout_ms;       /* http_open() sets 10 seconds */
     bool is_server_gone;  /* the server has closed its side, in order or with a reset */
@@ -34,7 +46,9 @@ typedef struct st_http_conn_t {
     char error[192];      /* why the last call that returned false did so */
     http_buffer_t _in;    /* received; from `_in_at` on not yet given to anyone */
     size_t _in_at;
-} http_conn_t;
+    const http_transport_t *_transport;
+    void *_transport_data;
+};
 
 typedef enum en_http_framing_t {
     HTTP_BODY_NONE, /* HEAD, 204, 304 */
@@ -55,6 +69,9 @@ typedef struct st_http_response_t {
 
 /** Connects to 127.0.0.1. On failure there is nothing to close. */
 bool http_open(http_conn_t *conn, uint16_t port);
+
+/** Connects to a Unix socket. On failure there is nothing to close. */
+bool http_open_unix(http_conn_t *conn, const char *path);
 
 /** Closes in order (FIN) and frees the buffers; harmless on a connection that is closed already. */
 void http_close(http_conn_t *conn);

@@ -41,6 +41,7 @@ static const suite_t suites[] = {
     {"auth", suite_auth},
     {"access_log", suite_access_log},
     {"serve", suite_serve},
+    {"listen", suite_listen},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
 };

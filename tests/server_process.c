@@ -161,12 +161,19 @@ static uint16_t find_port(const char *output)
     return 0;
 }
 
-static bool await_port(server_process_t *server)
+static bool is_listening(server_process_t *server)
+{
+    const char *output = server_output(server);
+    server->port = find_port(output);
+    const char *line = strstr(output, LISTENING "unix:");
+    return server->port != 0 || (line != NULL && strchr(line, '\n') != NULL);
+}
+
+static bool await_listening(server_process_t *server)
 {
     int ended;
     for (int64_t deadline_ms = now_ms() + DEADLINE_MS; now_ms() < deadline_ms; sleep_a_little()) {
-        server->port = find_port(server_output(server));
-        if (server->port != 0)
+        if (is_listening(server))
             return true;
         if (reap(server->pid, &ended)) {
             server->pid = 0;
@@ -214,7 +221,7 @@ static bool launch(server_process_t *server, const char *data_dir, const char *c
 
 bool server_start(server_process_t *server, const char *data_dir, const char *const *extra_args)
 {
-    return launch(server, data_dir, extra_args) && await_port(server);
+    return launch(server, data_dir, extra_args) && await_listening(server);
 }
 
 int server_start_and_kill(server_process_t *server, const char *data_dir,

@@ -21,7 +21,7 @@
 
 typedef struct st_server_process_t {
     pid_t pid;       /* 0 when nothing runs */
-    uint16_t port;   /* on 127.0.0.1 */
+    uint16_t port;   /* on 127.0.0.1; 0 if it listens on a Unix socket */
     char error[192]; /* why server_start() returned false */
     FILE *_output;
     char *_output_text;
@@ -30,7 +30,7 @@ typedef struct st_server_process_t {
 /**
  * Runs `cairn serve --listen 127.0.0.1:0 --data DIR` with the NULL-terminated `extra_args` (or
  * NULL) behind it, and waits until it prints a line that begins with "listening on " and has the
- * port between its last colon and the next space or the end of the line.
+ * port between its last colon and the next space or the end of the line, or names a Unix socket.
  *
  * `*server` is zeroed before its first start. It may be started again when it has ended; the output
  * of the earlier run is forgotten then. When the child ends or stays silent instead, nothing runs,

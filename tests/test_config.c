@@ -194,8 +194,8 @@ static void words_that_are_no_value_are_refused(void)
                         "--storage.durability: \"fast\" is not a durability; "
                         "write sync or async"));
     CU_ASSERT_TRUE(same(set("listen", "localhost"),
-                        "--listen: \"localhost\" has no port; write HOST:PORT, [IPv6]:PORT or "
-                        ":PORT, for example 127.0.0.1:8080"));
+                        "--listen: \"localhost\" has no port; write HOST:PORT, [IPv6]:PORT, "
+                        ":PORT or unix:/PATH, for example 127.0.0.1:8080"));
     CU_ASSERT_TRUE(same(set("storage.path", ""), "--storage.path: \"\" is empty; write a "
                                                  "directory, for example ./data, or :memory:"));
     CU_ASSERT_TRUE(same(set("log.access", "on"),
