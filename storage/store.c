@@ -126,6 +126,11 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     return CAIRN_OK;
 }
 
+void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes)
+{
+    cairn_writer_set_value_bytes_max(store->writer, bytes);
+}
+
 cairn_err_t cairn_store_close(cairn_store_t *store)
 {
     uint64_t durable_version = 0;

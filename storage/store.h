@@ -60,6 +60,12 @@ cairn_err_t cairn_store_open(cairn_store_t **store, const cairn_store_options_t 
  */
 cairn_err_t cairn_store_close(cairn_store_t *store);
 
+/**
+ * Changes options.value_bytes_max for the writes decided from now on. Values that are there stay. It
+ * must leave room for the record in a segment. Threads: any.
+ */
+void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes);
+
 /** Registers and unregisters the calling thread as one that reads or submits. */
 void cairn_thread_register(void);
 void cairn_thread_unregister(void);

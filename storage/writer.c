@@ -27,6 +27,7 @@
 
 struct st_cairn_writer_t {
     cairn_writer_options_t options;
+    _Atomic uint64_t value_bytes_max; /* relaxed: a write decided a moment later sees it */
     cairn_log_t log;
     cairn_index_t *index;
     cairn_space_t *space;
@@ -148,7 +149,8 @@ static uint64_t span_max(const cairn_writer_t *w)
 /** decides a write; what it framed is right for as long as nothing else is admitted before it */
 static cairn_decision_t decide(cairn_writer_t *w, cairn_write_t *write, uint64_t now_ms)
 {
-    cairn_decide_limits_t limits = {.value_bytes_max = w->options.value_bytes_max,
+    cairn_decide_limits_t limits = {.value_bytes_max = atomic_load_explicit(
+                                        &w->value_bytes_max, memory_order_relaxed),
                                     .span_max = span_max(w)};
     if (write->op != CAIRN_WRITE_SYNC)
         return cairn_decide(write, w->index, w->space, &w->overlay, &limits, now_ms);
@@ -453,6 +455,11 @@ static void *writer_main(void *arg)
     return NULL;
 }
 
+void cairn_writer_set_value_bytes_max(cairn_writer_t *w, uint64_t bytes)
+{
+    atomic_store_explicit(&w->value_bytes_max, bytes, memory_order_relaxed);
+}
+
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
                                    cairn_health_t *health, cairn_clock_t *clock,
@@ -462,6 +469,7 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
     if (w == NULL)
         return NULL;
     w->options = *options;
+    cairn_writer_set_value_bytes_max(w, options->value_bytes_max);
     w->log = *log;
     w->log.in_memory = options->in_memory;
     w->index = index;
