@@ -100,6 +100,20 @@ static bool fit_value_into_queue(cairn_config_t *config, char *errmsg, size_t er
     return false;
 }
 
+static bool fit_certificate_to_key(const cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+{
+    bool has_certificate = config->tls_certificate[0] != '\0';
+    char place[PLACE_BYTES];
+
+    if (has_certificate == (config->tls_key[0] != '\0'))
+        return true;
+    print_place(config, has_certificate ? CAIRN_OPTION_tls_certificate : CAIRN_OPTION_tls_key,
+                place);
+    snprintf(errmsg, errmsg_bytes, "%s: is set without %s; give both, or neither for plain HTTP",
+             place, has_certificate ? "tls.key" : "tls.certificate");
+    return false;
+}
+
 const char *cairn_option_example(const char *key)
 {
     const cairn_option_t *option = find_option(key);
@@ -196,5 +210,45 @@ bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_byt
             config->workers = cairn_options[CAIRN_OPTION_workers].most;
     }
     return fit_value_into_segment(config, errmsg, errmsg_bytes) &&
-           fit_value_into_queue(config, errmsg, errmsg_bytes);
+           fit_value_into_queue(config, errmsg, errmsg_bytes) &&
+           fit_certificate_to_key(config, errmsg, errmsg_bytes);
+}
+
+const char *cairn_config_key(cairn_option_id_t id)
+{
+    return cairn_options[id].key;
+}
+
+static size_t field_bytes(const cairn_option_t *option)
+{
+    static const size_t bytes[] = {
+#define FIELD_BYTES(type, c_type, metavar) [CAIRN_TYPE_##type] = sizeof(c_type),
+        CAIRN_OPTION_TYPES(FIELD_BYTES)
+#undef FIELD_BYTES
+    };
+    return bytes[option->type];
+}
+
+bool cairn_config_differs(const cairn_config_t *a, const cairn_config_t *b, cairn_option_id_t id)
+{
+    const cairn_option_t *option = &cairn_options[id];
+    const char *in_a = (const char *)a + option->offset, *in_b = (const char *)b + option->offset;
+
+    if (cairn_option_is_text(option))
+        return strcmp(*(char *const *)in_a, *(char *const *)in_b) != 0;
+    return memcmp(in_a, in_b, field_bytes(option)) != 0;
+}
+
+void cairn_config_take(cairn_config_t *config, const cairn_config_t *from, cairn_option_id_t id)
+{
+    const cairn_option_t *option = &cairn_options[id];
+    char *to = (char *)config + option->offset;
+    const char *source = (const char *)from + option->offset;
+
+    if (cairn_option_is_text(option)) {
+        cairn_option_clear(config, option);
+        *(char **)to = cairn_config_copy(*(char *const *)source);
+    } else {
+        memcpy(to, source, field_bytes(option));
+    }
 }

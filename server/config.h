@@ -134,9 +134,18 @@ bool cairn_config_set(cairn_config_t *config, const char *key, const char *value
  * `workers` becomes the number of cores this process may use if it is "auto". A record of
  * limits.value_bytes and CAIRN_CONFIG_RECORD_OVERHEAD_BYTES must fit into storage.segment_bytes,
  * and the value into limits.queue_bytes: a limit that nobody has set is changed so that it does,
- * one that was set is an error.
+ * one that was set is an error. tls.certificate and tls.key come together or not at all.
  */
 bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_bytes);
+
+/** The option's name: "storage.path". Owner: a static text. */
+const char *cairn_config_key(cairn_option_id_t id);
+
+/** Whether two finished configs differ in an option. */
+bool cairn_config_differs(const cairn_config_t *a, const cairn_config_t *b, cairn_option_id_t id);
+
+/** Gives the option the value that it has in another config. Threads: nobody reads it meanwhile. */
+void cairn_config_take(cairn_config_t *config, const cairn_config_t *from, cairn_option_id_t id);
 
 /** Prints the options of `cairn serve --help`. */
 void cairn_config_print_help(FILE *out);

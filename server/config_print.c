@@ -33,7 +33,7 @@ static void print_help_row(const cairn_config_t *defaults, const cairn_option_t 
     fprintf(out, "  --%s %s\n      %s\n      ", option->key, metavars[option->type], option->help);
     if (range[0] != '\0')
         fprintf(out, "%s; ", range);
-    fputs("default ", out);
+    fputs(option->default_text[0] != '\0' ? "default " : "no default", out);
     print_default(defaults, option, out);
     fputc('\n', out);
 }

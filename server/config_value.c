@@ -50,7 +50,7 @@ static const char *const *words_of(const cairn_option_t *option)
 bool cairn_option_is_text(const cairn_option_t *option)
 {
     return option->type == CAIRN_TYPE_ADDRESS || option->type == CAIRN_TYPE_PATH ||
-           option->type == CAIRN_TYPE_OUTPUT;
+           option->type == CAIRN_TYPE_FILE_PATH || option->type == CAIRN_TYPE_OUTPUT;
 }
 
 static void *field_of(cairn_config_t *config, const cairn_option_t *option)
@@ -192,6 +192,14 @@ static bool check_path(const char *text, const char *advice, char *errmsg, size_
     return false;
 }
 
+static bool check_file_path(const char *text, char *errmsg, size_t errmsg_bytes)
+{
+    if (strlen(text) < PATH_MAX)
+        return true;
+    snprintf(errmsg, errmsg_bytes, "is longer than any path can be");
+    return false;
+}
+
 /* Judges a text; `*number` is its meaning unless the option's field holds the text itself. */
 static bool parse(const cairn_option_t *option, const char *text, uint64_t *number, char *errmsg,
                   size_t errmsg_bytes)
@@ -201,6 +209,8 @@ static bool parse(const cairn_option_t *option, const char *text, uint64_t *numb
     if (option->type == CAIRN_TYPE_PATH)
         return check_path(text, "a directory, for example ./data, or :memory:", errmsg,
                           errmsg_bytes);
+    if (option->type == CAIRN_TYPE_FILE_PATH)
+        return check_file_path(text, errmsg, errmsg_bytes);
     if (option->type == CAIRN_TYPE_OUTPUT)
         return check_path(text, "a file, for example /var/log/cairn-access.log, or -", errmsg,
                           errmsg_bytes);

@@ -134,7 +134,8 @@ static void answer_sync(h2o_req_t *req, const cairn_write_t *write)
 static bool check_value(h2o_req_t *req, cairn_bytes_t value)
 {
     cairn_worker_t *worker = cairn_worker_of(req);
-    uint64_t most = worker->server->config->limits_value_bytes;
+    uint64_t most =
+        atomic_load_explicit(&worker->server->value_bytes_max, memory_order_relaxed);
     if (value.count > most) {
         cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
                             "the value has %zu bytes, limits.value_bytes is %" PRIu64, value.count,

@@ -22,7 +22,7 @@ static int serve(int argc, char **argv)
     cairn_config_init(&config);
     switch (cairn_cli_serve(&config, argc, argv, stdout, errmsg, sizeof(errmsg))) {
     case CAIRN_CLI_RUN:
-        status = cairn_serve(&config);
+        status = cairn_serve(&config, argc, argv);
         break;
     case CAIRN_CLI_HELP:
         break;

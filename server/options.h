@@ -24,11 +24,12 @@
 
 /*
  * The types: T(name, type of the field in C, what --help calls its value).
- * An AUTO_COUNT is a count that may be "auto", kept as 0.
+ * An AUTO_COUNT is a count that may be "auto", kept as 0; a FILE_PATH may be empty, for no file.
  */
 #define CAIRN_OPTION_TYPES(T)                                                                      \
     T(ADDRESS, char *, "ADDRESS")                                                                  \
     T(PATH, char *, "DIR")                                                                         \
+    T(FILE_PATH, char *, "FILE")                                                                   \
     T(COUNT, uint64_t, "COUNT")                                                                    \
     T(AUTO_COUNT, uint64_t, "COUNT")                                                               \
     T(BYTES, uint64_t, "SIZE")                                                                     \
@@ -71,6 +72,12 @@
     X(storage_io_threads, storage, io_threads, COUNT, "4", 1, 64, \
       "threads that read what is not in memory")
 
+#define CAIRN_OPTIONS_TLS(X) \
+    X(tls_certificate, tls, certificate, FILE_PATH, "", 0, 0, \
+      "file in PEM form with the certificate and its chain; empty serves plain HTTP") \
+    X(tls_key, tls, key, FILE_PATH, "", 0, 0, \
+      "file in PEM form with the key of the certificate; SIGHUP reads both again")
+
 #define CAIRN_OPTIONS_LIMITS(X) \
     X(limits_value_bytes, limits, value_bytes, BYTES, "16MiB", 1, CAIRN_GIB, \
       "largest value; left out, it shrinks to what fits into a segment") \
@@ -97,11 +104,13 @@
 /* The sections, in the order of the file: S(name, its rows). */
 #define CAIRN_SECTIONS(S)                                                                          \
     S(storage, CAIRN_OPTIONS_STORAGE)                                                              \
+    S(tls, CAIRN_OPTIONS_TLS)                                                                      \
     S(limits, CAIRN_OPTIONS_LIMITS)                                                                \
     S(log, CAIRN_OPTIONS_LOG)
 
 /* all rows */
 #define CAIRN_OPTIONS(X)                                                                           \
-    CAIRN_OPTIONS_TOP(X) CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_LIMITS(X) CAIRN_OPTIONS_LOG(X)
+    CAIRN_OPTIONS_TOP(X) CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_TLS(X) CAIRN_OPTIONS_LIMITS(X)     \
+    CAIRN_OPTIONS_LOG(X)
 
 #endif

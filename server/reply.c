@@ -208,7 +208,7 @@ static void on_setup_lib_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t
     if (req->res.status == 413) {
         problem = CAIRN_PROBLEM_VALUE_TOO_LARGE;
         snprintf(detail, sizeof(detail), "the body is larger than limits.value_bytes, %" PRIu64,
-                 worker->server->config->limits_value_bytes);
+                 atomic_load_explicit(&worker->server->value_bytes_max, memory_order_relaxed));
     } else if (req->res.status == 417) {
         problem = CAIRN_PROBLEM_EXPECTATION_FAILED;
         snprintf(detail, sizeof(detail), "the one expectation known is 100-continue");

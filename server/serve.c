@@ -17,7 +17,9 @@
 #include "server/access_log.h"
 #include "server/gate.h"
 #include "server/listen.h"
+#include "server/reload.h"
 #include "server/route.h"
+#include "server/tls.h"
 #include "server/worker.h"
 
 /** descriptors kept back for segments, the data directory, event loops, standard streams */
@@ -28,7 +30,8 @@
 #define STOP_POLL_MS 10
 
 static cairn_server_t server;
-static sigset_t stop_signals;
+/* SIGHUP is one of signals only */
+static sigset_t stop_signals, signals;
 
 static void log_line(void *ctx, const char *line)
 {
@@ -80,6 +83,16 @@ static size_t connections_per_worker(const cairn_config_t *config)
     return (size_t)((connections + config->workers - 1) / config->workers);
 }
 
+void cairn_serve_set_value_bytes_max(cairn_server_t *s, uint64_t bytes)
+{
+    cairn_store_t *store = atomic_load_explicit(&s->store, memory_order_relaxed);
+    atomic_store_explicit(&s->value_bytes_max, bytes, memory_order_relaxed);
+    /* libh2o reads the word anew for each request */
+    s->globalconf.max_request_entity_size = bytes + ENTITY_SLACK_BYTES;
+    if (store != NULL)
+        cairn_store_set_value_bytes_max(store, bytes);
+}
+
 static void configure_http(const cairn_config_t *config)
 {
     /* a large body stays in memory: the library's temporary files cost disk time on the loop */
@@ -87,7 +100,7 @@ static void configure_http(const cairn_config_t *config)
     h2o_config_init(&server.globalconf);
     server.globalconf.http1.upgrade_to_http2 = 0; /* docs/ARCHITECTURE.md says why */
     server.globalconf.http1.req_timeout = config->limits_idle_timeout_ms;
-    server.globalconf.max_request_entity_size = config->limits_value_bytes + ENTITY_SLACK_BYTES;
+    cairn_serve_set_value_bytes_max(&server, config->limits_value_bytes);
     server.globalconf.server_name = h2o_iovec_init(H2O_STRLIT("cairn"));
     server.host = h2o_config_register_host(&server.globalconf,
                                            h2o_iovec_init(H2O_STRLIT("default")), 65535);
@@ -195,68 +208,91 @@ static void block_signals(void)
     sigemptyset(&stop_signals);
     sigaddset(&stop_signals, SIGTERM);
     sigaddset(&stop_signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &stop_signals, NULL);
+    signals = stop_signals;
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 
 static void announce(const cairn_listeners_t *listeners)
 {
-    const char *bound = listeners->bound;
+    const char *bound = listeners->bound, *scheme = server.ssl_ctx != NULL ? "https" : "http";
     printf("listening on %s\n", bound);
     if (listeners->unix_path[0] != '\0')
-        printf("try: curl --unix-socket %s 'http://localhost/set?key=foo&value=bar'\n",
-               listeners->unix_path);
+        printf("try: curl --unix-socket %s '%s://localhost/set?key=foo&value=bar'\n",
+               listeners->unix_path, scheme);
     else
-        printf("try: curl 'http://%s/set?key=foo&value=bar'; curl 'http://%s/get?key=foo'\n", bound,
-               bound);
+        printf("try: curl '%s://%s/set?key=foo&value=bar'; curl '%s://%s/get?key=foo'\n", scheme,
+               bound, scheme, bound);
     fflush(stdout);
 }
 
-/** from sockets that listen to the end */
-static int serve(const cairn_config_t *config, const cairn_listeners_t *listeners)
+/** until it is to stop */
+static void take_signals(cairn_config_t *config, int argc, char *const *argv)
 {
-    int got_signal;
-    cairn_store_t *store = NULL;
+    int got = SIGTERM;
+    for (;;) {
+        sigwait(&signals, &got);
+        if (got != SIGHUP)
+            break;
+        cairn_reload(&server, config, argc, argv, log_line);
+    }
+    log_line(NULL, got == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
+}
+
+/** from sockets that listen to a store that is open; what went wrong has been told */
+static cairn_err_t start(const cairn_config_t *config, const cairn_listeners_t *listeners,
+                         cairn_store_t **store)
+{
     configure_http(config);
     cairn_gate_set_tokens(&server, config);
     if (!open_access_log(config))
-        return 1;
+        return CAIRN_ERR_IO;
     if (!start_workers(config, listeners)) {
         fprintf(stderr, "cairn: the threads of %" PRIu64 " workers cannot be started\n",
                 config->workers);
-        return 1;
+        return CAIRN_ERR_IO;
     }
-    cairn_err_t err = open_store(config, &store);
+    cairn_err_t err = open_store(config, store);
     if (err != CAIRN_OK) {
         stop_workers(config);
         close_access_log();
-        return err == CAIRN_ERR_CANCELLED ? 0 : 1;
+        return err;
     }
     /* release: pairs with the acquire of the workers */
-    atomic_store_explicit(&server.store, store, memory_order_release);
-    announce(listeners);
-
-    sigwait(&stop_signals, &got_signal);
-    log_line(NULL, got_signal == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
-    stop_workers(config);
-    close_access_log();
-    err = cairn_store_close(store);
-    log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
-                                   : "stopped after a failure of the disk");
-    return err == CAIRN_OK ? 0 : 1;
+    atomic_store_explicit(&server.store, *store, memory_order_release);
+    return CAIRN_OK;
 }
 
-int cairn_serve(const cairn_config_t *config)
+static bool prepare(const cairn_config_t *config, cairn_listeners_t *listeners)
 {
     char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
-    cairn_listeners_t listeners;
-    block_signals();
     server.config = config;
     server.started_ms = monotonic_ms();
-    if (!cairn_listen(&listeners, config->listen, config->workers, errmsg, sizeof(errmsg))) {
-        fprintf(stderr, "cairn: %s\n", errmsg);
+    if ((!cairn_tls_is_on(config) ||
+         (server.ssl_ctx = cairn_tls_load(config, errmsg, sizeof(errmsg))) != NULL) &&
+        cairn_listen(listeners, config->listen, config->workers, errmsg, sizeof(errmsg)))
+        return true;
+    fprintf(stderr, "cairn: %s\n", errmsg);
+    return false;
+}
+
+int cairn_serve(cairn_config_t *config, int argc, char *const *argv)
+{
+    cairn_listeners_t listeners;
+    cairn_store_t *store = NULL;
+    block_signals();
+    if (!prepare(config, &listeners))
         return 1;
+    cairn_err_t err = start(config, &listeners, &store);
+    if (err == CAIRN_OK) {
+        announce(&listeners);
+        take_signals(config, argc, argv);
+        stop_workers(config);
+        close_access_log();
+        err = cairn_store_close(store);
+        log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
+                                       : "stopped after a failure of the disk");
     }
-    int status = serve(config, &listeners);
     cairn_listeners_dispose(&listeners);
-    return status;
+    return err == CAIRN_OK || err == CAIRN_ERR_CANCELLED ? 0 : 1;
 }

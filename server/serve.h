@@ -4,12 +4,18 @@
 #ifndef CAIRN_SERVER_SERVE_H
 #define CAIRN_SERVER_SERVE_H
 
-#include "server/config.h"
+#include "server/worker.h"
 
 /**
  * Serves until SIGTERM or SIGINT; then lets requests under way finish, syncs and returns. Returns
  * the exit status of the process: 0, or 1 after a line on stderr that says what went wrong.
+ *
+ * `argc` and `argv` are the arguments behind `serve`, from which `config` was made: SIGHUP reads them
+ * and their file again (server/reload.h) and changes `config`.
  */
-int cairn_serve(const cairn_config_t *config);
+int cairn_serve(cairn_config_t *config, int argc, char *const *argv);
+
+/** Sets limits.value_bytes wherever it counts: in requests, in bodies that are read, in appends. */
+void cairn_serve_set_value_bytes_max(cairn_server_t *server, uint64_t bytes);
 
 #endif

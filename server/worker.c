@@ -92,11 +92,6 @@ void cairn_worker_on_conn_closed(cairn_worker_t *worker)
 
 /* ---------------------------------------------------------------- stopping */
 
-typedef struct st_order_t {
-    h2o_multithread_message_t super;
-    bool abandon;
-} order_t;
-
 static void close_idle_conns(cairn_worker_t *worker)
 {
     for (h2o_linklist_t *l = worker->conns.next; l != &worker->conns; l = l->next) {
@@ -136,35 +131,67 @@ static void begin_stop(cairn_worker_t *worker)
     close_idle_conns(worker);
 }
 
+/* ---------------------------------------------------------------- orders from main */
+
+typedef enum en_order_kind_t { ORDER_STOP, ORDER_ABANDON, ORDER_RELOAD } order_kind_t;
+
+typedef struct st_order_t {
+    h2o_multithread_message_t super;
+    order_kind_t kind;
+    SSL_CTX *ssl_ctx; /* of a reload: a reference that the worker takes over, or NULL */
+    uint64_t idle_timeout_ms;
+} order_t;
+
+/** connections there are keep the context they began with, and its memory */
+static void reload(cairn_worker_t *worker, const order_t *order)
+{
+    worker->ctx.http1.req_timeout.timeout = order->idle_timeout_ms;
+    if (order->ssl_ctx != NULL) {
+        SSL_CTX_free(worker->accept_ctx.ssl_ctx);
+        worker->accept_ctx.ssl_ctx = order->ssl_ctx;
+    }
+}
+
 static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, orders, receiver);
     while (!h2o_linklist_is_empty(messages)) {
         order_t *order = H2O_STRUCT_FROM_MEMBER(order_t, super.link, messages->next);
         h2o_linklist_unlink(&order->super.link);
-        if (!worker->is_stopping)
+        if (order->kind == ORDER_RELOAD)
+            reload(worker, order);
+        else if (!worker->is_stopping)
             begin_stop(worker);
-        if (order->abandon)
+        if (order->kind == ORDER_ABANDON)
             cut_conns(worker);
         free(order);
     }
 }
 
-static void send_order(cairn_worker_t *worker, bool abandon)
+static void send_order(cairn_worker_t *worker, order_t content)
 {
     order_t *order = h2o_mem_alloc(sizeof(*order));
-    *order = (order_t){.abandon = abandon};
+    *order = content;
     h2o_multithread_send_message(&worker->orders, &order->super);
 }
 
 void cairn_worker_ask_to_stop(cairn_worker_t *worker)
 {
-    send_order(worker, false);
+    send_order(worker, (order_t){.kind = ORDER_STOP});
+}
+
+void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, uint64_t idle_timeout_ms)
+{
+    if (ssl_ctx != NULL)
+        SSL_CTX_up_ref(ssl_ctx);
+    send_order(worker, (order_t){.kind = ORDER_RELOAD,
+                                 .ssl_ctx = ssl_ctx,
+                                 .idle_timeout_ms = idle_timeout_ms});
 }
 
 void cairn_worker_abandon(cairn_worker_t *worker)
 {
-    send_order(worker, true);
+    send_order(worker, (order_t){.kind = ORDER_ABANDON});
 }
 
 /* ---------------------------------------------------------------- the thread */
@@ -188,6 +215,9 @@ static void set_up(cairn_worker_t *worker)
     h2o_linklist_init_anchor(&worker->conns);
     worker->accept_ctx.ctx = &worker->ctx;
     worker->accept_ctx.hosts = worker->server->globalconf.hosts;
+    worker->accept_ctx.ssl_ctx = worker->server->ssl_ctx;
+    if (worker->accept_ctx.ssl_ctx != NULL)
+        SSL_CTX_up_ref(worker->accept_ctx.ssl_ctx);
     for (size_t i = 0; i < CAIRN_LISTEN_MAX; ++i) {
         if (worker->listen_fds[i] < 0)
             continue;

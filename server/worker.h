@@ -3,7 +3,7 @@
  *
  * A connection lives on the worker that accepted it, and all that concerns its requests happens on
  * that worker's thread. Other threads reach it by messages only: the writer with finished writes, the
- * I/O pool with finished loads, main with the wish to stop.
+ * I/O pool with finished loads, main with the wish to stop or with what a reload has changed.
  */
 #ifndef CAIRN_SERVER_WORKER_H
 #define CAIRN_SERVER_WORKER_H
@@ -27,6 +27,8 @@ typedef struct st_cairn_server_t {
     /* NULL while the store is loading; release by main, acquire by workers */
     _Atomic(cairn_store_t *) store;
     _Atomic uint64_t load_done, load_total; /* bytes replayed, relaxed */
+    _Atomic uint64_t value_bytes_max;       /* limits.value_bytes, which a reload may change */
+    SSL_CTX *ssl_ctx; /* what workers begin with; NULL for plain HTTP */
     uint64_t started_ms;
     struct st_cairn_access_log_t *access_log; /* NULL when it is off; a ring a worker */
     struct st_cairn_auth_t *auth; /* main's reference to the tokens in force, see server/gate.h */
@@ -80,6 +82,12 @@ void cairn_worker_let_serve(cairn_worker_t *worker);
 
 /** Asks the worker to let its connections go and stop. Threads: main. */
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
+
+/**
+ * What a reload changes on the worker: the idle timeout, and the certificate for connections still to
+ * come. Owner: the worker takes a reference of `ssl_ctx` for itself; NULL changes nothing. Threads: main.
+ */
+void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, uint64_t idle_timeout_ms);
 
 /** Cuts what is left; the worker stops as soon as its requests have been answered. Threads: main. */
 void cairn_worker_abandon(cairn_worker_t *worker);

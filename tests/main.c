@@ -42,6 +42,7 @@ static const suite_t suites[] = {
     {"access_log", suite_access_log},
     {"serve", suite_serve},
     {"listen", suite_listen},
+    {"tls", suite_tls},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
 };

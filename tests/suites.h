@@ -30,6 +30,7 @@ void suite_auth(void);
 void suite_access_log(void);
 void suite_serve(void);
 void suite_listen(void);
+void suite_tls(void);
 void suite_real_tree(void);
 void suite_history(void);
 

@@ -199,6 +199,7 @@ static void the_default_file_changes_nothing(void)
     ACCEPTED(&config, "--config", "configs/default.yaml");
 #define SAME_ADDRESS(a, b) CU_ASSERT_STRING_EQUAL(a, b)
 #define SAME_PATH(a, b) CU_ASSERT_STRING_EQUAL(a, b)
+#define SAME_FILE_PATH(a, b) CU_ASSERT_STRING_EQUAL(a, b)
 #define SAME_COUNT(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_AUTO_COUNT(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_BYTES(a, b) CU_ASSERT_EQUAL(a, b)

@@ -1,0 +1,124 @@
+/*
+ * server/reload.c - what SIGHUP changes while the server runs.
+ *
+ * Judge first, then apply: the whole new config is read and checked before anything changes. An option
+ * that may change at run time has a line in may_change[] and its effect in apply().
+ */
+#include "server/reload.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/cli.h"
+#include "server/serve.h"
+#include "server/tls.h"
+
+static const bool may_change[CAIRN_OPTION_COUNT] = {
+    [CAIRN_OPTION_tls_certificate] = true,       [CAIRN_OPTION_tls_key] = true,
+    [CAIRN_OPTION_limits_value_bytes] = true,    [CAIRN_OPTION_limits_idle_timeout_ms] = true,
+    [CAIRN_OPTION_limits_shutdown_timeout_ms] = true,
+};
+
+typedef struct st_reload_t {
+    cairn_server_t *server;
+    cairn_config_t *config;
+    cairn_config_t next;
+    SSL_CTX *ssl_ctx; /* the certificate read anew; NULL to keep the old one */
+    void (*log)(void *ctx, const char *line);
+} reload_t;
+
+static void say(const reload_t *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const reload_t *r, const char *format, ...)
+{
+    char text[CAIRN_CONFIG_ERRMSG_BYTES], line[CAIRN_CONFIG_ERRMSG_BYTES + 16];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    snprintf(line, sizeof(line), "reload: %s", text);
+    r->log(NULL, line);
+}
+
+/** takes an option back to what it is now */
+static void keep(reload_t *r, cairn_option_id_t id)
+{
+    cairn_config_take(&r->next, r->config, id);
+}
+
+/** segments and queue stay as they are until a restart, so the value must fit into those */
+static void check_value_fits(reload_t *r)
+{
+    uint64_t segment = r->config->storage_segment_bytes - CAIRN_CONFIG_RECORD_OVERHEAD_BYTES;
+    uint64_t queue = r->config->limits_queue_bytes;
+    uint64_t most = segment < queue ? segment : queue;
+    if (r->next.limits_value_bytes <= most)
+        return;
+    say(r, "limits.value_bytes: %" PRIu64 " bytes need a restart; up to %" PRIu64
+        " fit into segments and queue as they are",
+        r->next.limits_value_bytes, most);
+    keep(r, CAIRN_OPTION_limits_value_bytes);
+}
+
+static void read_certificate(reload_t *r)
+{
+    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
+    if (cairn_tls_is_on(r->config) != cairn_tls_is_on(&r->next))
+        say(r, "tls: turning it on or off needs a restart");
+    else if (!cairn_tls_is_on(r->config))
+        return;
+    else if ((r->ssl_ctx = cairn_tls_load(&r->next, errmsg, sizeof(errmsg))) != NULL)
+        return;
+    else
+        say(r, "%s; the certificate there is stays in use", errmsg);
+    keep(r, CAIRN_OPTION_tls_certificate);
+    keep(r, CAIRN_OPTION_tls_key);
+}
+
+static void sort_out(reload_t *r)
+{
+    for (cairn_option_id_t id = 0; id != CAIRN_OPTION_COUNT; ++id) {
+        if (may_change[id] || !cairn_config_differs(r->config, &r->next, id))
+            continue;
+        say(r, "%s: a new value needs a restart", cairn_config_key(id));
+        keep(r, id);
+    }
+    check_value_fits(r);
+    read_certificate(r);
+}
+
+/** the one place where a reload takes effect */
+static void apply(reload_t *r)
+{
+    cairn_server_t *server = r->server;
+    for (cairn_option_id_t id = 0; id != CAIRN_OPTION_COUNT; ++id) {
+        if (!cairn_config_differs(r->config, &r->next, id))
+            continue;
+        cairn_config_take(r->config, &r->next, id);
+        say(r, "%s has its new value", cairn_config_key(id));
+    }
+    uint64_t value_bytes = r->config->limits_value_bytes;
+    cairn_serve_set_value_bytes_max(server, value_bytes);
+    for (size_t i = 0; i < server->worker_count; ++i)
+        cairn_worker_reload(server->workers[i], r->ssl_ctx, r->config->limits_idle_timeout_ms);
+    if (r->ssl_ctx != NULL)
+        say(r, "the certificate has been read again, for connections still to come");
+    say(r, "done");
+}
+
+void cairn_reload(cairn_server_t *server, cairn_config_t *config, int argc, char *const *argv,
+                  void (*log)(void *ctx, const char *line))
+{
+    static char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
+    reload_t r = {.server = server, .config = config, .log = log};
+    cairn_config_init(&r.next);
+    if (cairn_cli_serve(&r.next, argc, argv, stdout, errmsg, sizeof(errmsg)) == CAIRN_CLI_RUN) {
+        sort_out(&r);
+        apply(&r);
+    } else {
+        say(&r, "%s; nothing has changed", errmsg);
+    }
+    SSL_CTX_free(r.ssl_ctx);
+    cairn_config_dispose(&r.next);
+}

@@ -1,0 +1,19 @@
+/*
+ * server/reload.h - what SIGHUP changes while the server runs.
+ */
+#ifndef CAIRN_SERVER_RELOAD_H
+#define CAIRN_SERVER_RELOAD_H
+
+#include "server/worker.h"
+
+/**
+ * Reads the command line and its config file again, and applies what may change at run time to
+ * `config`, `server` and its workers. Each line for the log, also of what needs a restart or was
+ * refused, goes to `log`. A file with a mistake changes nothing.
+ *
+ * Threads: main, while the store is open.
+ */
+void cairn_reload(cairn_server_t *server, cairn_config_t *config, int argc, char *const *argv,
+                  void (*log)(void *ctx, const char *line));
+
+#endif
