@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "server/http.h"
@@ -161,6 +162,61 @@ static void close_all(cairn_listeners_t *listeners)
         for (size_t slot = 0; slot < CAIRN_LISTEN_MAX; ++slot)
             if (listeners->fds[i][slot] >= 0)
                 close(listeners->fds[i][slot]);
+}
+
+/** what a socket that was given is, in the form of the config */
+static void describe(int fd, char *text, size_t text_bytes)
+{
+    struct sockaddr_un address = {.sun_path = ""};
+    socklen_t bytes = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) == 0 && address.sun_family == AF_UNIX)
+        snprintf(text, text_bytes, "unix:%.107s", address.sun_path);
+    else
+        format_bound(fd, text, text_bytes);
+}
+
+static bool is_option_set(int fd, int name, int expected)
+{
+    int value = 0;
+    socklen_t bytes = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, name, &value, &bytes) == 0 && value == expected;
+}
+
+static bool take_socket(cairn_listeners_t *listeners, size_t slot, int fd, char *errmsg,
+                        size_t errmsg_bytes)
+{
+    if (!is_option_set(fd, SO_TYPE, SOCK_STREAM) || !is_option_set(fd, SO_ACCEPTCONN, 1)) {
+        snprintf(errmsg, errmsg_bytes,
+                 "descriptor %d, which systemd passed, is no stream socket that listens", fd);
+        return false;
+    }
+    if (slot == 0)
+        describe(fd, listeners->bound, sizeof(listeners->bound));
+    /* as our own: these are no matter of systemd's, and fail harmlessly on a Unix socket */
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 && share(listeners, slot, fd))
+        return true;
+    snprintf(errmsg, errmsg_bytes, "descriptor %d, which systemd passed: %s", fd, strerror(errno));
+    return false;
+}
+
+bool cairn_listen_inherited(cairn_listeners_t *listeners, int first_fd, size_t count,
+                            size_t worker_count, char *errmsg, size_t errmsg_bytes)
+{
+    if (count > CAIRN_LISTEN_MAX) {
+        snprintf(errmsg, errmsg_bytes, "systemd passed %zu sockets, and at most %d can be used",
+                 count, CAIRN_LISTEN_MAX);
+        return false;
+    }
+    init(listeners, worker_count);
+    for (size_t slot = 0; slot < count; ++slot)
+        if (!take_socket(listeners, slot, first_fd + (int)slot, errmsg, errmsg_bytes)) {
+            close_all(listeners);
+            cairn_listeners_dispose(listeners);
+            return false;
+        }
+    return true;
 }
 
 bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_count, char *errmsg,

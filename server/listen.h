@@ -38,6 +38,13 @@ typedef struct st_cairn_listeners_t {
 bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_count, char *errmsg,
                   size_t errmsg_bytes);
 
+/**
+ * Takes sockets that are open already instead: `count` descriptors from `first_fd` on. Each must be a
+ * stream socket that listens. As cairn_listen() otherwise; a Unix socket's file is left alone.
+ */
+bool cairn_listen_inherited(cairn_listeners_t *listeners, int first_fd, size_t count,
+                            size_t worker_count, char *errmsg, size_t errmsg_bytes);
+
 /** Removes the Unix socket's file, unless it is another server's by now; frees the array. */
 void cairn_listeners_dispose(cairn_listeners_t *listeners);
 

@@ -19,6 +19,7 @@
 #include "server/listen.h"
 #include "server/reload.h"
 #include "server/route.h"
+#include "server/systemd.h"
 #include "server/tls.h"
 #include "server/worker.h"
 
@@ -217,9 +218,9 @@ static void announce(const cairn_listeners_t *listeners)
 {
     const char *bound = listeners->bound, *scheme = server.ssl_ctx != NULL ? "https" : "http";
     printf("listening on %s\n", bound);
-    if (listeners->unix_path[0] != '\0')
-        printf("try: curl --unix-socket %s '%s://localhost/set?key=foo&value=bar'\n",
-               listeners->unix_path, scheme);
+    if (strncmp(bound, "unix:", 5) == 0)
+        printf("try: curl --unix-socket %s '%s://localhost/set?key=foo&value=bar'\n", bound + 5,
+               scheme);
     else
         printf("try: curl '%s://%s/set?key=foo&value=bar'; curl '%s://%s/get?key=foo'\n", scheme,
                bound, scheme, bound);
@@ -234,8 +235,11 @@ static void take_signals(cairn_config_t *config, int argc, char *const *argv)
         sigwait(&signals, &got);
         if (got != SIGHUP)
             break;
+        cairn_systemd_notify_reloading();
         cairn_reload(&server, config, argc, argv, log_line);
+        cairn_systemd_notify("READY=1");
     }
+    cairn_systemd_notify("STOPPING=1");
     log_line(NULL, got == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
 }
 
@@ -263,6 +267,17 @@ static cairn_err_t start(const cairn_config_t *config, const cairn_listeners_t *
     return CAIRN_OK;
 }
 
+/** sockets that systemd has opened are used instead of the option `listen` */
+static bool open_listeners(const cairn_config_t *config, cairn_listeners_t *listeners, char *errmsg,
+                           size_t errmsg_bytes)
+{
+    size_t count = cairn_systemd_take_fds();
+    if (count != 0)
+        return cairn_listen_inherited(listeners, CAIRN_SYSTEMD_FIRST_FD, count, config->workers,
+                                      errmsg, errmsg_bytes);
+    return cairn_listen(listeners, config->listen, config->workers, errmsg, errmsg_bytes);
+}
+
 static bool prepare(const cairn_config_t *config, cairn_listeners_t *listeners)
 {
     char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
@@ -270,7 +285,7 @@ static bool prepare(const cairn_config_t *config, cairn_listeners_t *listeners)
     server.started_ms = monotonic_ms();
     if ((!cairn_tls_is_on(config) ||
          (server.ssl_ctx = cairn_tls_load(config, errmsg, sizeof(errmsg))) != NULL) &&
-        cairn_listen(listeners, config->listen, config->workers, errmsg, sizeof(errmsg)))
+        open_listeners(config, listeners, errmsg, sizeof(errmsg)))
         return true;
     fprintf(stderr, "cairn: %s\n", errmsg);
     return false;
@@ -286,6 +301,7 @@ int cairn_serve(cairn_config_t *config, int argc, char *const *argv)
     cairn_err_t err = start(config, &listeners, &store);
     if (err == CAIRN_OK) {
         announce(&listeners);
+        cairn_systemd_notify("READY=1");
         take_signals(config, argc, argv);
         stop_workers(config);
         close_access_log();

@@ -2,7 +2,7 @@
  * A small blocking HTTP/1.1 client that can also misbehave.
  *
  * All waiting happens in wait_for(), against one deadline per public call, and all receiving in
- * receive_more(), which appends to the connection's buffer. The readers of heads, lines, chunks and
+ * receive_now(), which appends to the connection's buffer. The readers of heads, lines, chunks and
  * bodies take from that buffer and ask for more when it runs short.
  */
 #include "tests/http_client.h"
@@ -144,28 +144,45 @@ static bool has_pending(http_conn_t *conn)
     return conn->_transport != NULL && conn->_transport->has_pending(conn);
 }
 
+typedef enum en_received_t { RECEIVED, RECEIVED_NOTHING, RECEIVE_FAILED } received_t;
+
+/* takes what there is; under TLS a socket may be readable and still have nothing for us */
+static received_t receive_now(http_conn_t *conn)
+{
+    if (!buffer_reserve(&conn->_in, RECEIVE_BYTES)) {
+        fail(conn, "out of memory");
+        return RECEIVE_FAILED;
+    }
+    ssize_t got =
+        receive(conn, conn->_in.bytes + conn->_in.count, conn->_in.capacity - conn->_in.count);
+    if (got > 0) {
+        conn->_in.count += (size_t)got;
+        return RECEIVED;
+    }
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return RECEIVED_NOTHING;
+    if (got == 0)
+        note_server_gone(conn, conn->is_server_reset);
+    else if (errno == ECONNRESET || errno == EPIPE)
+        note_server_gone(conn, true);
+    else
+        fail(conn, "recv: %s", strerror(errno));
+    return RECEIVE_FAILED;
+}
+
 static bool receive_more(http_conn_t *conn, int64_t deadline_ms)
 {
+    received_t received;
+    bool is_there = has_pending(conn);
     if (conn->is_server_gone)
         return note_server_gone(conn, conn->is_server_reset);
-    if (!buffer_reserve(&conn->_in, RECEIVE_BYTES))
-        return fail(conn, "out of memory");
-    for (;;) {
-        if (!has_pending(conn) && wait_for(conn, POLLIN, deadline_ms) == 0)
+    do {
+        if (!is_there && wait_for(conn, POLLIN, deadline_ms) == 0)
             return fail(conn, "nothing more came within %d ms", conn->timeout_ms);
-        ssize_t got = receive(conn, conn->_in.bytes + conn->_in.count,
-                              conn->_in.capacity - conn->_in.count);
-        if (got > 0) {
-            conn->_in.count += (size_t)got;
-            return true;
-        }
-        if (got == 0)
-            return note_server_gone(conn, conn->is_server_reset);
-        if (errno == ECONNRESET || errno == EPIPE)
-            return note_server_gone(conn, true);
-        if (errno != EAGAIN && errno != EINTR)
-            return fail(conn, "recv: %s", strerror(errno));
-    }
+        received = receive_now(conn);
+        is_there = false; /* part of a record, if anything: the rest is still to come */
+    } while (received == RECEIVED_NOTHING);
+    return received == RECEIVED;
 }
 
 static const char *unread(const http_conn_t *conn)
@@ -545,9 +562,7 @@ static bool await_room(http_conn_t *conn, int64_t deadline_ms)
     if (ready == 0)
         return fail(conn, "the server took nothing for %d ms", conn->timeout_ms);
     /* a server that closes only its side may still read, so that ends nothing here */
-    if ((ready & POLLIN) != 0 && !receive_more(conn, deadline_ms) && !conn->is_server_gone)
-        return false;
-    return true;
+    return (ready & POLLIN) == 0 || receive_now(conn) != RECEIVE_FAILED || conn->is_server_gone;
 }
 
 bool http_send(http_conn_t *conn, const void *bytes, size_t count)

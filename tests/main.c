@@ -43,6 +43,8 @@ static const suite_t suites[] = {
     {"serve", suite_serve},
     {"listen", suite_listen},
     {"tls", suite_tls},
+    {"systemd", suite_systemd},
+    {"reload", suite_reload},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
 };

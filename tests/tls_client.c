@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,13 +91,8 @@ static int at_most(size_t count)
 
 static ssize_t receive(http_conn_t *conn, void *bytes, size_t count)
 {
-    SSL *ssl = ssl_of(conn);
     ERR_clear_error();
-    ssize_t got = result_of(ssl, SSL_read(ssl, bytes, at_most(count)));
-    /* part of a record: OpenSSL has what there is, and poll() shall say when more comes */
-    if (got < 0 && errno == EAGAIN && SSL_has_pending(ssl))
-        poll(&(struct pollfd){.fd = conn->fd, .events = POLLIN}, 1, 10);
-    return got;
+    return result_of(ssl_of(conn), SSL_read(ssl_of(conn), bytes, at_most(count)));
 }
 
 static ssize_t send_some(http_conn_t *conn, const void *bytes, size_t count)

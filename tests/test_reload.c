@@ -1,0 +1,187 @@
+/*
+ * Does SIGHUP change what it may, name what it may not, and survive a file with a mistake?
+ */
+#include <CUnit/CUnit.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/site.h"
+#include "tests/suites.h"
+
+static site_t site;
+static temp_dir_t dir;
+static char config[300];
+
+static void write_config(const char *text)
+{
+    FILE *file = fopen(config, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fputs(text, file);
+    CU_ASSERT_EQUAL(fclose(file), 0);
+}
+
+static int make_dir(void)
+{
+    if (!temp_dir_create(&dir, TEMP_DIR_ON_DISK))
+        return 1;
+    snprintf(config, sizeof(config), "%s/config.yaml", dir.path);
+    return 0;
+}
+
+static int remove_dir(void)
+{
+    return temp_dir_remove(&dir) ? 0 : 1;
+}
+
+static void start(const char *text, const char *flag)
+{
+    const char *const extra[] = {"--config", config, flag, NULL};
+    write_config(text);
+    CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, extra), 0);
+}
+
+static void stop(void)
+{
+    CU_ASSERT_EQUAL(server_stop(&site.server), 0);
+    server_dispose(&site.server);
+}
+
+static size_t count_of(const char *text, const char *word)
+{
+    size_t count = 0;
+    for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+        ++count;
+    return count;
+}
+
+/* how often it has said so comes to `count` */
+static bool comes_to_say(const char *word, size_t count)
+{
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1))
+        if (count_of(server_output(&site.server), word) == count)
+            return true;
+    fprintf(stderr, "\n    not %zu times \"%s\": %s", count, word, server_output(&site.server));
+    return false;
+}
+
+static void reload(const char *text, const char *end, size_t count)
+{
+    write_config(text);
+    kill(site.server.pid, SIGHUP);
+    CU_ASSERT(comes_to_say(end, count));
+}
+
+static int put(const char *method, const char *target, size_t bytes)
+{
+    http_conn_t conn;
+    char *value = noise(bytes, 7);
+    site_open(&site, &conn);
+    int status = exchange_status(&conn, method, target, NULL, value, bytes);
+    http_close(&conn);
+    free(value);
+    return status;
+}
+
+static void the_value_limit_moves(void)
+{
+    start("limits:\n  value_bytes: 1000B\n", NULL);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/a", 1001), 413);
+    reload("limits:\n  value_bytes: 300000B\n", "reload: done", 1);
+    CU_ASSERT(comes_to_say("limits.value_bytes has its new value", 1));
+    /* further than the library let a body come before */
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/a", 300000), 201);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/a", 300001), 413);
+    CU_ASSERT_EQUAL(put("POST", "/v1/append/a", 1), 413);
+    reload("limits:\n  value_bytes: 300001B\n", "reload: done", 2);
+    CU_ASSERT_EQUAL(put("POST", "/v1/append/a", 1), 204);
+    /* what does not fit into the segments there are */
+    reload("storage:\n  segment_bytes: 1GiB\nlimits:\n  value_bytes: 100MiB\n", "reload: done", 3);
+    CU_ASSERT(comes_to_say("storage.segment_bytes: a new value needs a restart", 1));
+    CU_ASSERT(comes_to_say("limits.value_bytes: 104857600 bytes need a restart; up to ", 1));
+    CU_ASSERT_EQUAL(put("POST", "/v1/append/a", 1), 413);
+    stop();
+}
+
+static void the_idle_timeout_moves(void)
+{
+    http_conn_t conn;
+    start("limits:\n  idle_timeout: 1h\n", NULL);
+    reload("limits:\n  idle_timeout: 200ms\n", "reload: done", 1);
+    sleep_ms(150); /* the workers have heard of it after a turn of their loops */
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/livez", NULL, NULL, 0), 204);
+    CU_ASSERT(http_server_closes_within(&conn, 5000));
+    http_close(&conn);
+    stop();
+}
+
+static void the_shutdown_timeout_moves(void)
+{
+    static const char half[] = "PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";
+    http_conn_t conn;
+    start("limits:\n  shutdown_timeout: 10m\n", NULL);
+    reload("limits:\n  shutdown_timeout: 100ms\n", "reload: done", 1);
+    site_open(&site, &conn);
+    CU_ASSERT(http_send(&conn, half, strlen(half)));
+    int64_t began_ms = monotonic_ms();
+    stop();
+    CU_ASSERT(monotonic_ms() - began_ms < 10000);
+    http_close(&conn);
+}
+
+static void what_may_not_change_is_named(void)
+{
+    start("workers: 1\n", "--limits.value_bytes=10B");
+    reload("workers: 2\nlisten: \":1\"\nstorage:\n  path: /nowhere\n  durability: async\n"
+           "limits:\n  value_bytes: 20B\n",
+           "reload: done", 1);
+    CU_ASSERT(comes_to_say("reload: workers: a new value needs a restart", 1));
+    CU_ASSERT(comes_to_say("reload: storage.durability: a new value needs a restart", 1));
+    /* what a flag has set is as it was, whatever the file says */
+    CU_ASSERT(comes_to_say("listen:", 0));
+    CU_ASSERT(comes_to_say("storage.path:", 0));
+    CU_ASSERT(comes_to_say("has its new value", 0));
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/a", 11), 413);
+    CU_ASSERT(site_answers(&site));
+    stop();
+}
+
+static void a_mistake_changes_nothing(void)
+{
+    start("limits:\n  value_bytes: 10B\n", NULL);
+    reload("limits:\n  value_bytes: 20B\n  idle_timeout: soon\n", "nothing has changed", 1);
+    CU_ASSERT(comes_to_say("config.yaml:3: limits.idle_timeout: \"soon\" is not a time", 1));
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/a", 11), 413);
+    CU_ASSERT_EQUAL(remove(config), 0);
+    kill(site.server.pid, SIGHUP);
+    CU_ASSERT(comes_to_say("nothing has changed", 2));
+    CU_ASSERT(comes_to_say("No such file", 1));
+    /* and the next one is read as if nothing had been */
+    reload("limits:\n  value_bytes: 20B\n", "reload: done", 1);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/a", 11), 201);
+    stop();
+}
+
+static void without_a_file(void)
+{
+    CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, NULL), 0);
+    kill(site.server.pid, SIGHUP);
+    CU_ASSERT(comes_to_say("reload: done", 1));
+    CU_ASSERT(comes_to_say("needs a restart", 0));
+    CU_ASSERT(site_answers(&site));
+    stop();
+}
+
+void suite_reload(void)
+{
+    CU_pSuite s = CU_add_suite("reload", make_dir, remove_dir);
+    CU_add_test(s, "limits.value_bytes moves if it fits", the_value_limit_moves);
+    CU_add_test(s, "limits.idle_timeout moves", the_idle_timeout_moves);
+    CU_add_test(s, "limits.shutdown_timeout moves", the_shutdown_timeout_moves);
+    CU_add_test(s, "what may not change is named and stays", what_may_not_change_is_named);
+    CU_add_test(s, "a file with a mistake changes nothing", a_mistake_changes_nothing);
+    CU_add_test(s, "without a file SIGHUP harms nobody", without_a_file);
+}
