@@ -114,6 +114,18 @@ static bool fit_certificate_to_key(const cairn_config_t *config, char *errmsg, s
     return false;
 }
 
+static bool fit_takeover_to_path(const cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+{
+    char place[PLACE_BYTES];
+
+    if (config->takeover == CAIRN_NO || strcmp(config->storage_path, ":memory:") != 0)
+        return true;
+    print_place(config, CAIRN_OPTION_takeover, place);
+    snprintf(errmsg, errmsg_bytes, "%s: what is in memory (storage.path) cannot be taken over",
+             place);
+    return false;
+}
+
 const char *cairn_option_example(const char *key)
 {
     const cairn_option_t *option = find_option(key);
@@ -211,7 +223,8 @@ bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_byt
     }
     return fit_value_into_segment(config, errmsg, errmsg_bytes) &&
            fit_value_into_queue(config, errmsg, errmsg_bytes) &&
-           fit_certificate_to_key(config, errmsg, errmsg_bytes);
+           fit_certificate_to_key(config, errmsg, errmsg_bytes) &&
+           fit_takeover_to_path(config, errmsg, errmsg_bytes);
 }
 
 const char *cairn_config_key(cairn_option_id_t id)

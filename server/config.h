@@ -36,6 +36,12 @@ typedef enum en_cairn_config_durability_t {
 #undef CAIRN_DURABILITY_ENUM
 } cairn_config_durability_t;
 
+typedef enum en_cairn_config_yes_no_t {
+#define CAIRN_YES_NO_ENUM(name, word) CAIRN_##name,
+    CAIRN_YES_NOS(CAIRN_YES_NO_ENUM)
+#undef CAIRN_YES_NO_ENUM
+} cairn_config_yes_no_t;
+
 /* the options by number: CAIRN_OPTION_storage_path and so on */
 typedef enum en_cairn_option_id_t {
 #define CAIRN_OPTION_ENUM(field, ...) CAIRN_OPTION_##field,
@@ -134,7 +140,8 @@ bool cairn_config_set(cairn_config_t *config, const char *key, const char *value
  * `workers` becomes the number of cores this process may use if it is "auto". A record of
  * limits.value_bytes and CAIRN_CONFIG_RECORD_OVERHEAD_BYTES must fit into storage.segment_bytes,
  * and the value into limits.queue_bytes: a limit that nobody has set is changed so that it does,
- * one that was set is an error. tls.certificate and tls.key come together or not at all.
+ * one that was set is an error. tls.certificate and tls.key come together or not at all,
+ * and takeover needs a data directory.
  */
 bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_bytes);
 

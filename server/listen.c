@@ -34,15 +34,15 @@ static bool set_option(int fd, int level, int name, int value)
  * does it let our others join. With the option from the start, a second server would quietly get
  * every other connection of the first.
  */
-static int open_one(const struct addrinfo *info, bool is_first)
+static int open_one(const struct addrinfo *info, bool may_join)
 {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
     bool ok = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
-              (is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+              (!may_join || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
               bind(fd, info->ai_addr, info->ai_addrlen) == 0 &&
-              (!is_first || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
+              (may_join || set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) &&
               set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
               set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS) &&
               listen(fd, BACKLOG) == 0;
@@ -65,10 +65,10 @@ static void format_bound(int fd, char *bound, size_t bound_bytes)
     snprintf(bound, bound_bytes, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static bool open_all(struct addrinfo *info, cairn_listeners_t *listeners)
+static bool open_all(struct addrinfo *info, cairn_listeners_t *listeners, bool takes_over)
 {
     for (size_t i = 0; i < listeners->worker_count; ++i) {
-        int fd = open_one(info, i == 0);
+        int fd = open_one(info, takes_over || i != 0);
         if (fd < 0)
             return false;
         listeners->fds[i][0] = fd;
@@ -88,7 +88,7 @@ static bool has_ipv6(void)
 }
 
 static bool listen_tcp(cairn_listeners_t *listeners, const cairn_address_t *address,
-                       const char *text, char *errmsg, size_t errmsg_bytes)
+                       const char *text, bool takes_over, char *errmsg, size_t errmsg_bytes)
 {
     char port[8];
     snprintf(port, sizeof(port), "%u", address->port);
@@ -103,7 +103,7 @@ static bool listen_tcp(cairn_listeners_t *listeners, const cairn_address_t *addr
         snprintf(errmsg, errmsg_bytes, "listen: \"%s\": %s", text, gai_strerror(r));
         return false;
     }
-    bool ok = open_all(infos, listeners);
+    bool ok = open_all(infos, listeners, takes_over);
     if (ok)
         format_bound(listeners->fds[0][0], listeners->bound, sizeof(listeners->bound));
     else
@@ -125,12 +125,12 @@ static bool share(cairn_listeners_t *listeners, size_t slot, int fd)
     return true;
 }
 
-static bool listen_unix(cairn_listeners_t *listeners, const char *path, char *errmsg,
-                        size_t errmsg_bytes)
+static bool listen_unix(cairn_listeners_t *listeners, const char *path, bool takes_over,
+                        char *errmsg, size_t errmsg_bytes)
 {
     const char *fault = NULL;
     struct stat st;
-    int fd = cairn_listen_unix(path, BACKLOG, &fault);
+    int fd = cairn_listen_unix(path, BACKLOG, takes_over, &fault);
     if (fd < 0) {
         snprintf(errmsg, errmsg_bytes, "listen on unix:%s: %s", path, fault);
         return false;
@@ -219,8 +219,8 @@ bool cairn_listen_inherited(cairn_listeners_t *listeners, int first_fd, size_t c
     return true;
 }
 
-bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_count, char *errmsg,
-                  size_t errmsg_bytes)
+bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_count,
+                  bool takes_over, char *errmsg, size_t errmsg_bytes)
 {
     cairn_address_t address;
     const char *fault = cairn_address_parse(text, &address);
@@ -230,8 +230,8 @@ bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_
     }
     init(listeners, worker_count);
     bool ok = address.unix_path[0] != '\0'
-                  ? listen_unix(listeners, address.unix_path, errmsg, errmsg_bytes)
-                  : listen_tcp(listeners, &address, text, errmsg, errmsg_bytes);
+                  ? listen_unix(listeners, address.unix_path, takes_over, errmsg, errmsg_bytes)
+                  : listen_tcp(listeners, &address, text, takes_over, errmsg, errmsg_bytes);
     if (!ok) {
         close_all(listeners);
         cairn_listeners_dispose(listeners);

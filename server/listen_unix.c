@@ -83,12 +83,33 @@ static int lock_directory(const char *path)
     return fd;
 }
 
-int cairn_listen_unix(const char *path, int backlog, const char **fault)
+/** listens under another name, which then becomes the path: at no moment is there nobody */
+static const char *replace(int fd, const char *path, int backlog)
+{
+    char beside[CAIRN_ADDRESS_PATH_BYTES];
+    struct stat st;
+    if (snprintf(beside, sizeof(beside), "%s.new", path) >= (int)sizeof(beside))
+        return "its path is too long for a takeover, which needs four bytes more";
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return "a file that is no socket is there";
+    const char *fault = clear_way(beside);
+    if (fault == NULL)
+        fault = bind_and_listen(fd, beside, backlog);
+    if (fault == NULL && rename(beside, path) != 0) {
+        fault = strerror(errno);
+        unlink(beside);
+    }
+    return fault;
+}
+
+int cairn_listen_unix(const char *path, int backlog, bool takes_over, const char **fault)
 {
     int directory_fd = lock_directory(path);
     int fd = open_socket();
     if (directory_fd < 0 || fd < 0)
         *fault = strerror(errno);
+    else if (takes_over)
+        *fault = replace(fd, path, backlog);
     else if ((*fault = clear_way(path)) == NULL)
         *fault = bind_and_listen(fd, path, backlog);
     if (directory_fd >= 0)

@@ -36,7 +36,8 @@
     T(DURATION, uint64_t, "TIME")                                                                  \
     T(DURABILITY, cairn_config_durability_t, "WORD")                                               \
     T(ACCESS_LOG, cairn_config_access_log_t, "WORD")                                               \
-    T(OUTPUT, char *, "FILE")
+    T(OUTPUT, char *, "FILE")                                                                      \
+    T(YES_NO, cairn_config_yes_no_t, "WORD")
 
 /* When a write is answered: D(name, word). */
 #define CAIRN_DURABILITIES(D)                                                                      \
@@ -49,6 +50,11 @@
     A(COMMON, "common")                                                                            \
     A(JSON, "json")
 
+/* Whether: Y(name, word). */
+#define CAIRN_YES_NOS(Y)                                                                           \
+    Y(NO, "no")                                                                                    \
+    Y(YES, "yes")
+
 /* clang-format off */
 
 /* options that stand at the top of the file, in no section */
@@ -56,7 +62,9 @@
     X(listen, , listen, ADDRESS, "127.0.0.1:8080", 0, 0, \
       "where to listen: HOST:PORT, [IPv6]:PORT, :PORT for all, or unix:/PATH; port 0 takes a free one") \
     X(workers, , workers, AUTO_COUNT, "auto", 1, 256, \
-      "threads that serve requests; auto is one per core")
+      "threads that serve requests; auto is one per core") \
+    X(takeover, , takeover, YES_NO, "no", 0, 0, \
+      "yes starts beside a running cairn, and serves as soon as that one has been told to stop")
 
 #define CAIRN_OPTIONS_STORAGE(X) \
     X(storage_path, storage, path, PATH, "./data", 0, 0, \

@@ -19,6 +19,7 @@
 #include "server/listen.h"
 #include "server/reload.h"
 #include "server/route.h"
+#include "server/steer.h"
 #include "server/systemd.h"
 #include "server/tls.h"
 #include "server/worker.h"
@@ -27,6 +28,11 @@
 #define FDS_RESERVED 1024
 /** a JSON body may say a value in more bytes than it has */
 #define ENTITY_SLACK_BYTES 65536
+/** how often a takeover tries the lock, and how often it says that it waits */
+#define LOCK_POLL_MS 20
+#define LOCK_REPORT_MS 5000
+/** for connections whose handshake was under way when they were steered elsewhere */
+#define HANDOVER_MS 100
 /** how often main looks whether the workers have stopped */
 #define STOP_POLL_MS 10
 
@@ -178,7 +184,17 @@ static void stop_workers(const cairn_config_t *config)
     }
 }
 
-/** CANCELLED when a signal has stopped it; any other error has been told */
+/** whether a signal to stop has come, or comes within so long */
+static bool asked_to_stop_within(unsigned ms)
+{
+    struct timespec wait = {.tv_nsec = ms * 1000000L};
+    return sigtimedwait(&stop_signals, NULL, &wait) > 0;
+}
+
+/**
+ * In a takeover, as soon as the other cairn has let go of the directory. CANCELLED when a signal
+ * has stopped it; any other error has been told.
+ */
 static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **store)
 {
     char errmsg[CAIRN_ERRMSG_BYTES];
@@ -195,6 +211,16 @@ static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **stor
         .on_log = log_line,
     };
     cairn_err_t err = cairn_store_open(store, &options, errmsg);
+    for (uint64_t waited_ms = 0; err == CAIRN_ERR_LOCKED && config->takeover == CAIRN_YES;
+         waited_ms += LOCK_POLL_MS) {
+        if (waited_ms % LOCK_REPORT_MS == 0)
+            log_line(NULL, "takeover: waiting for the other cairn to stop; send it SIGTERM");
+        if (asked_to_stop_within(LOCK_POLL_MS)) {
+            log_line(NULL, "takeover: given up");
+            return CAIRN_ERR_CANCELLED;
+        }
+        err = cairn_store_open(store, &options, errmsg);
+    }
     if (err == CAIRN_ERR_CANCELLED)
         log_line(NULL, "stopping before the store is loaded");
     else if (err != CAIRN_OK)
@@ -243,19 +269,30 @@ static void take_signals(cairn_config_t *config, int argc, char *const *argv)
     log_line(NULL, got == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
 }
 
-/** from sockets that listen to a store that is open; what went wrong has been told */
+static bool start_serving(const cairn_config_t *config, const cairn_listeners_t *listeners)
+{
+    if (start_workers(config, listeners))
+        return true;
+    fprintf(stderr, "cairn: the threads of %" PRIu64 " workers cannot be started\n",
+            config->workers);
+    return false;
+}
+
+/**
+ * From sockets that listen to a store that is open. In a takeover nothing is accepted before: who
+ * connects waits in the backlog, and is not told that the server is loading.
+ * What went wrong has been told.
+ */
 static cairn_err_t start(const cairn_config_t *config, const cairn_listeners_t *listeners,
                          cairn_store_t **store)
 {
+    bool takes_over = config->takeover == CAIRN_YES;
     configure_http(config);
     cairn_gate_set_tokens(&server, config);
     if (!open_access_log(config))
         return CAIRN_ERR_IO;
-    if (!start_workers(config, listeners)) {
-        fprintf(stderr, "cairn: the threads of %" PRIu64 " workers cannot be started\n",
-                config->workers);
+    if (!takes_over && !start_serving(config, listeners))
         return CAIRN_ERR_IO;
-    }
     cairn_err_t err = open_store(config, store);
     if (err != CAIRN_OK) {
         stop_workers(config);
@@ -264,7 +301,22 @@ static cairn_err_t start(const cairn_config_t *config, const cairn_listeners_t *
     }
     /* release: pairs with the acquire of the workers */
     atomic_store_explicit(&server.store, *store, memory_order_release);
+    if (takes_over && !start_serving(config, listeners)) {
+        cairn_store_close(*store);
+        return CAIRN_ERR_IO;
+    }
+    cairn_steer_to_own(listeners->fds[0][0], listeners->worker_count);
     return CAIRN_OK;
+}
+
+/** while another cairn waits to take over, new connections go there before we close our sockets */
+static void hand_over(const cairn_listeners_t *listeners)
+{
+    struct timespec wait = {.tv_nsec = HANDOVER_MS * 1000000L};
+    if (cairn_steer_to_others(listeners->fds[0][0], listeners->worker_count) == 0)
+        return;
+    log_line(NULL, "another cairn takes over");
+    nanosleep(&wait, NULL);
 }
 
 /** sockets that systemd has opened are used instead of the option `listen` */
@@ -275,7 +327,8 @@ static bool open_listeners(const cairn_config_t *config, cairn_listeners_t *list
     if (count != 0)
         return cairn_listen_inherited(listeners, CAIRN_SYSTEMD_FIRST_FD, count, config->workers,
                                       errmsg, errmsg_bytes);
-    return cairn_listen(listeners, config->listen, config->workers, errmsg, errmsg_bytes);
+    return cairn_listen(listeners, config->listen, config->workers, config->takeover == CAIRN_YES,
+                        errmsg, errmsg_bytes);
 }
 
 static bool prepare(const cairn_config_t *config, cairn_listeners_t *listeners)
@@ -303,6 +356,7 @@ int cairn_serve(cairn_config_t *config, int argc, char *const *argv)
         announce(&listeners);
         cairn_systemd_notify("READY=1");
         take_signals(config, argc, argv);
+        hand_over(&listeners);
         stop_workers(config);
         close_access_log();
         err = cairn_store_close(store);

@@ -19,6 +19,9 @@
 #define ACCEPT_RETRY_MS 100
 /** how long a connection that was ended early is listened to (see cairn_conn_linger) */
 #define LINGER_MS 2000
+/** a client that sends something within this time of the stop still gets an answer, one that says
+    that the connection closes; the others are let go after it */
+#define GRACE_MS 300
 /** the least that really leaves the loop to others: libh2o runs a timer of 0 ms in the same turn */
 #define TURN_MS 1
 /** connections taken from a listener before others get their turn */
@@ -92,8 +95,9 @@ void cairn_worker_on_conn_closed(cairn_worker_t *worker)
 
 /* ---------------------------------------------------------------- stopping */
 
-static void close_idle_conns(cairn_worker_t *worker)
+static void on_grace_over(h2o_timeout_entry_t *entry)
 {
+    cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, grace_entry, entry);
     for (h2o_linklist_t *l = worker->conns.next; l != &worker->conns; l = l->next) {
         cairn_conn_t *conn = H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l);
         /* a request that has arrived but was not read yet still is: only the end comes earlier */
@@ -128,7 +132,7 @@ static void begin_stop(cairn_worker_t *worker)
     worker->is_stopping = true;
     close_listeners(worker);
     h2o_context_request_shutdown(&worker->ctx);
-    close_idle_conns(worker);
+    h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
 }
 
 /* ---------------------------------------------------------------- orders from main */
@@ -211,7 +215,9 @@ static void set_up(cairn_worker_t *worker)
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &worker->turn_timeout, TURN_MS);
+    h2o_timeout_init(loop, &worker->grace_timeout, GRACE_MS);
     worker->accept_retry_entry.cb = on_accept_retry;
+    worker->grace_entry.cb = on_grace_over;
     h2o_linklist_init_anchor(&worker->conns);
     worker->accept_ctx.ctx = &worker->ctx;
     worker->accept_ctx.hosts = worker->server->globalconf.hosts;

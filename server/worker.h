@@ -60,6 +60,8 @@ struct st_cairn_worker_t {
     h2o_timeout_t accept_retry; /* after the process had no descriptor left */
     h2o_timeout_entry_t accept_retry_entry;
     h2o_timeout_t linger_timeout;
+    h2o_timeout_t grace_timeout; /* for idle connections when it stops */
+    h2o_timeout_entry_t grace_entry;
     h2o_timeout_t turn_timeout; /* after a connection has had its share */
     uint64_t turn;              /* of the loop, counted */
     h2o_linklist_t conns;

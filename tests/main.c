@@ -45,6 +45,7 @@ static const suite_t suites[] = {
     {"tls", suite_tls},
     {"systemd", suite_systemd},
     {"reload", suite_reload},
+    {"takeover", suite_takeover},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
 };

@@ -207,6 +207,7 @@ static void the_default_file_changes_nothing(void)
 #define SAME_DURABILITY(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_ACCESS_LOG(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_OUTPUT(a, b) CU_ASSERT_STRING_EQUAL(a, b)
+#define SAME_YES_NO(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_FIELD(field, section, name, type, ...) SAME_##type(config.field, defaults.field);
     CAIRN_OPTIONS(SAME_FIELD)
     cairn_config_dispose(&config);
