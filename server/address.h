@@ -1,8 +1,8 @@
 /*
  * server/address.h - the address to listen on, as a person writes it.
  *
- * HOST:PORT, [IPv6]:PORT, :PORT for every address, or unix:/PATH for a Unix socket. Only the form is judged here; whether a name
- * resolves or a port is free shows when the server binds it.
+ * HOST:PORT, [IPv6]:PORT, :PORT for every address, or unix:/PATH for a Unix socket. Only the form
+ * is judged here; whether a name resolves or a port is free shows when the server binds it.
  *
  * Threads: any; nothing here keeps state.
  */

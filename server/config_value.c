@@ -182,8 +182,8 @@ static bool check_address(const char *text, char *errmsg, size_t errmsg_bytes)
         return true;
     cairn_wording_quote(text, quoted);
     snprintf(errmsg, errmsg_bytes,
-             "%s %s; write HOST:PORT, [IPv6]:PORT, :PORT or unix:/PATH, for example 127.0.0.1:8080", quoted,
-             wrong);
+             "%s %s; write HOST:PORT, [IPv6]:PORT, :PORT or unix:/PATH, for example 127.0.0.1:8080",
+             quoted, wrong);
     return false;
 }
 

@@ -2,7 +2,8 @@
  * server/listen.h - the sockets that clients connect to.
  *
  * TCP: one socket a worker on the same address, so that the kernel spreads the connections. A Unix
- * socket, or one that systemd has opened: one socket, and a second descriptor of it for each worker.
+ * socket, or one that systemd has opened: one socket, and a second descriptor of it for each
+ * worker.
  *
  * Threads: main.
  */
@@ -29,19 +30,19 @@ typedef struct st_cairn_listeners_t {
 } cairn_listeners_t;
 
 /**
- * Opens what the option `listen` says. A Unix socket is made with mode 0660; a file left by a server
- * that is gone is replaced, one that is in use is refused. Who `takes_over` joins another cairn of
- * the same user on its port, or puts a socket of its own in the place of another's.
+ * Opens what the option `listen` says. A Unix socket is made with mode 0660; a file left by a
+ * server that is gone is replaced, one that is in use is refused. Who `takes_over` joins another
+ * cairn of the same user on its port, or puts a socket of its own in the place of another's.
  *
- * Owner: on success cairn_listeners_dispose(); the descriptors belong to the workers as soon as they
- * have been started. On failure nothing is open and `errmsg` says why.
+ * Owner: on success cairn_listeners_dispose(); the descriptors belong to the workers as soon as
+ * they have been started. On failure nothing is open and `errmsg` says why.
  */
 bool cairn_listen(cairn_listeners_t *listeners, const char *text, size_t worker_count,
                   bool takes_over, char *errmsg, size_t errmsg_bytes);
 
 /**
- * Takes sockets that are open already instead: `count` descriptors from `first_fd` on. Each must be a
- * stream socket that listens. As cairn_listen() otherwise; a Unix socket's file is left alone.
+ * Takes sockets that are open already instead: `count` descriptors from `first_fd` on. Each must be
+ * a stream socket that listens. As cairn_listen() otherwise; a Unix socket's file is left alone.
  */
 bool cairn_listen_inherited(cairn_listeners_t *listeners, int first_fd, size_t count,
                             size_t worker_count, char *errmsg, size_t errmsg_bytes);

@@ -1,8 +1,8 @@
 /*
  * server/reload.c - what SIGHUP changes while the server runs.
  *
- * Judge first, then apply: the whole new config is read and checked before anything changes. An option
- * that may change at run time has a line in may_change[] and its effect in apply().
+ * Judge first, then apply: the whole new config is read and checked before anything changes. An
+ * option that may change at run time has a line in may_change[] and its effect in apply().
  */
 #include "server/reload.h"
 
@@ -15,8 +15,10 @@
 #include "server/tls.h"
 
 static const bool may_change[CAIRN_OPTION_COUNT] = {
-    [CAIRN_OPTION_tls_certificate] = true,       [CAIRN_OPTION_tls_key] = true,
-    [CAIRN_OPTION_limits_value_bytes] = true,    [CAIRN_OPTION_limits_idle_timeout_ms] = true,
+    [CAIRN_OPTION_tls_certificate] = true,
+    [CAIRN_OPTION_tls_key] = true,
+    [CAIRN_OPTION_limits_value_bytes] = true,
+    [CAIRN_OPTION_limits_idle_timeout_ms] = true,
     [CAIRN_OPTION_limits_shutdown_timeout_ms] = true,
 };
 
@@ -55,7 +57,8 @@ static void check_value_fits(reload_t *r)
     uint64_t most = segment < queue ? segment : queue;
     if (r->next.limits_value_bytes <= most)
         return;
-    say(r, "limits.value_bytes: %" PRIu64 " bytes need a restart; up to %" PRIu64
+    say(r,
+        "limits.value_bytes: %" PRIu64 " bytes need a restart; up to %" PRIu64
         " fit into segments and queue as they are",
         r->next.limits_value_bytes, most);
     keep(r, CAIRN_OPTION_limits_value_bytes);

@@ -10,8 +10,8 @@
  * Serves until SIGTERM or SIGINT; then lets requests under way finish, syncs and returns. Returns
  * the exit status of the process: 0, or 1 after a line on stderr that says what went wrong.
  *
- * `argc` and `argv` are the arguments behind `serve`, from which `config` was made: SIGHUP reads them
- * and their file again (server/reload.h) and changes `config`.
+ * `argc` and `argv` are the arguments behind `serve`, from which `config` was made: SIGHUP reads
+ * them and their file again (server/reload.h) and changes `config`.
  */
 int cairn_serve(cairn_config_t *config, int argc, char *const *argv);
 

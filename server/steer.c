@@ -65,7 +65,8 @@ size_t cairn_steer_to_others(int fd, size_t own_count)
         return 0;
     size_t all = listeners_in("/proc/net/tcp", port) + listeners_in("/proc/net/tcp6", port);
     size_t others = all > own_count ? all - own_count : 0;
-    /* were some of them on another address, the program would at times name no socket: as by hash */
+    /* were some of them on another address, the program would at times name no socket: as by hash
+     */
     if (others != 0)
         attach(fd, own_count, others);
     return others;

@@ -1,11 +1,11 @@
 /*
  * server/steer.h - which of two processes gets the new connections of a port they share.
  *
- * The kernel keeps the sockets of one address in a group, in the order in which they began to listen:
- * those of the older process first. A program of three instructions that is attached to the group
- * picks one of them by number for each connection that begins; where it names none, or the kernel
- * takes no program, the kernel picks one by hash as ever. Connections that have begun stay where
- * they are. docs/ARCHITECTURE.md tells how a takeover uses this.
+ * The kernel keeps the sockets of one address in a group, in the order in which they began to
+ * listen: those of the older process first. A program of three instructions that is attached to the
+ * group picks one of them by number for each connection that begins; where it names none, or the
+ * kernel takes no program, the kernel picks one by hash as ever. Connections that have begun stay
+ * where they are. docs/ARCHITECTURE.md tells how a takeover uses this.
  *
  * Threads: main.
  */

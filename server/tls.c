@@ -10,7 +10,8 @@
 
 #include "server/http.h"
 
-/** libh2o keeps the pointer; without "h2" a client cannot ask for what docs/ARCHITECTURE.md forbids */
+/** libh2o keeps the pointer; without "h2" a client cannot ask for what docs/ARCHITECTURE.md forbids
+ */
 static const h2o_iovec_t alpn_protocols[] = {{H2O_STRLIT("http/1.1")}, {NULL, 0}};
 
 static const unsigned char session_context[] = "cairn";
@@ -40,7 +41,8 @@ static SSL_CTX *make_context(void)
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* an idle connection keeps no buffers: 16 KiB instead of 25 */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    /* none at all costs some clients 40 ms a connection, through Nagle and delayed acknowledgement */
+    /* none at all costs some clients 40 ms a connection, through Nagle and delayed acknowledgement
+     */
     SSL_CTX_set_num_tickets(ctx, 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);

@@ -15,8 +15,8 @@
 bool cairn_tls_is_on(const cairn_config_t *config);
 
 /**
- * Reads tls.certificate and tls.key. Returns NULL, and `errmsg` says which file and why, when one of
- * them cannot be used or they do not belong together.
+ * Reads tls.certificate and tls.key. Returns NULL, and `errmsg` says which file and why, when one
+ * of them cannot be used or they do not belong together.
  *
  * Owner: the caller has one reference; all workers share the context (with one each, a session's
  * ticket would be good on the worker only that gave it).

@@ -233,20 +233,22 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
                         "c.yaml:3: there is no key \"segmet_bytes\" in storage; did you mean "
                         "storage.segment_bytes? the keys here are path, segment_bytes, "
                         "durability, sync_interval, io_threads"));
-    CU_ASSERT_TRUE(same(outcome("\nstorge:\n  path: a\n"),
-                        "c.yaml:2: there is no key \"storge\" at the top; did you mean storage? "
-                        "the keys here are listen, workers, takeover, storage, tls, limits, log, auth"));
     CU_ASSERT_TRUE(
-        same(outcome("durability: sync\n"),
-             "c.yaml:1: there is no key \"durability\" at the top; did you mean storage.durability? "
+        same(outcome("\nstorge:\n  path: a\n"),
+             "c.yaml:2: there is no key \"storge\" at the top; did you mean storage? "
              "the keys here are listen, workers, takeover, storage, tls, limits, log, auth"));
+    CU_ASSERT_TRUE(same(
+        outcome("durability: sync\n"),
+        "c.yaml:1: there is no key \"durability\" at the top; did you mean storage.durability? "
+        "the keys here are listen, workers, takeover, storage, tls, limits, log, auth"));
     CU_ASSERT_TRUE(same(outcome("limits:\n  colour: red\n"),
                         "c.yaml:2: there is no key \"colour\" in limits; the keys here are "
                         "value_bytes, connections, queue_ops, queue_bytes, idle_timeout, "
                         "shutdown_timeout"));
-    CU_ASSERT_TRUE(same(outcome("Listen: \":80\"\n"),
-                        "c.yaml:1: there is no key \"Listen\" at the top; did you mean listen? "
-                        "the keys here are listen, workers, takeover, storage, tls, limits, log, auth"));
+    CU_ASSERT_TRUE(
+        same(outcome("Listen: \":80\"\n"),
+             "c.yaml:1: there is no key \"Listen\" at the top; did you mean listen? "
+             "the keys here are listen, workers, takeover, storage, tls, limits, log, auth"));
 }
 
 static void a_thing_of_the_wrong_kind_is_refused(void)

@@ -154,7 +154,7 @@ static void unix_live_is_refused(void)
 
 static void unix_nowhere(void)
 {
-    static const char *const args[] = {"serve", "--listen", "unix:/nonexistent/cairn.sock",
+    static const char *const args[] = {"serve",  "--listen", "unix:/nonexistent/cairn.sock",
                                        "--data", ":memory:", NULL};
     int ended;
     char *output;

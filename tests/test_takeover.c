@@ -1,9 +1,9 @@
 /*
  * Can one server follow another on its port and its data without a client seeing an error?
  *
- * What a client may see is what HTTP lets it retry by itself: a kept connection that the server closed
- * between two requests, without a byte of an answer. Those retries are counted too, and bounded by
- * the connections there are. Anything else is an error.
+ * What a client may see is what HTTP lets it retry by itself: a kept connection that the server
+ * closed between two requests, without a byte of an answer. Those retries are counted too, and
+ * bounded by the connections there are. Anything else is an error.
  */
 #include <CUnit/CUnit.h>
 
@@ -138,7 +138,7 @@ static bool new_one_listens(const operator_t *operator)
 /* sees that the new one waits, lets the old one serve a while longer, and stops it */
 static void *operate(void *arg)
 {
-    operator_t *operator = arg;
+    operator_t *operator= arg;
     for (int64_t deadline_ms = monotonic_ms() + 30000;
          monotonic_ms() < deadline_ms && !new_one_listens(operator); sleep_ms(5))
         ;
@@ -155,7 +155,7 @@ static void change(site_t *site, traffic_t *traffic, const char *listen_flag)
     pthread_t thread;
     if (traffic->path != NULL)
         stat(traffic->path, &st);
-    operator_t operator = {site->server.pid, traffic->port, traffic->path, st.st_ino};
+    operator_t operator= {site->server.pid, traffic->port, traffic->path, st.st_ino};
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, operate, &operator), 0);
     bool has_started = server_start(&next, site->data, extra);
     if (!has_started)

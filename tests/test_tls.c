@@ -98,7 +98,8 @@ static void values_go_round(void)
         exchange(&conn, "GET", "/v1/kv/a", "Range: bytes=100000-400000\r\n", NULL, 0, &res);
         CU_ASSERT(body_is(&res, value + 100000, 300001));
         http_response_dispose(&res);
-        CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/b", NULL, "x", 1), i == 0 ? 201 : 204);
+        CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/b", NULL, "x", 1),
+                        i == 0 ? 201 : 204);
         /* pipelined, which is corked */
         static const char two[] = "GET /v1/kv/b HTTP/1.1\r\n\r\nGET /v1/kv/b HTTP/1.1\r\n\r\n";
         CU_ASSERT(http_send(&conn, two, strlen(two)));
@@ -188,8 +189,9 @@ static void too_large_over_tls(void)
 static bool is_refused(const char *certificate_file, const char *key_file, int status,
                        const char *said)
 {
-    const char *const args[] = {"serve",  "--listen", "127.0.0.1:0", "--tls.certificate",
-                                certificate_file, "--tls.key", key_file, "--data", ":memory:", NULL};
+    const char *const args[] = {"serve",          "--listen",  "127.0.0.1:0", "--tls.certificate",
+                                certificate_file, "--tls.key", key_file,      "--data",
+                                ":memory:",       NULL};
     int ended;
     char *output;
     CU_ASSERT_TRUE_FATAL(run_cairn(args, &ended, &output));

@@ -180,7 +180,8 @@ const char *tls_protocol(const http_conn_t *conn)
     const unsigned char *bytes;
     unsigned count;
     SSL_get0_alpn_selected(ssl_of(conn), &bytes, &count);
-    snprintf(protocol, sizeof(protocol), "%.*s", (int)count, bytes != NULL ? (const char *)bytes : "");
+    snprintf(protocol, sizeof(protocol), "%.*s", (int)count,
+             bytes != NULL ? (const char *)bytes : "");
     return protocol;
 }
 
