@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/access_log.h"
 #include "server/cli.h"
+#include "server/gate.h"
 #include "server/serve.h"
 #include "server/tls.h"
 
@@ -91,6 +93,23 @@ static void sort_out(reload_t *r)
     read_certificate(r);
 }
 
+/** all of them, changed or not: a list is no option that could be compared */
+static void replace_tokens(reload_t *r)
+{
+    cairn_config_t *config = r->config, *next = &r->next;
+    cairn_config_token_t *old_tokens = config->tokens;
+    size_t old_count = config->token_count;
+    config->tokens = next->tokens;
+    config->token_count = next->token_count;
+    next->tokens = old_tokens;
+    next->token_count = old_count;
+    cairn_gate_set_tokens(r->server, config);
+    if (config->token_count != 0)
+        say(r, "auth.tokens: %zu in force, for requests still to come", config->token_count);
+    else if (old_count != 0)
+        say(r, "auth.tokens: there are none any more; everyone may do everything");
+}
+
 /** the one place where a reload takes effect */
 static void apply(reload_t *r)
 {
@@ -105,6 +124,7 @@ static void apply(reload_t *r)
     cairn_serve_set_value_bytes_max(server, value_bytes);
     for (size_t i = 0; i < server->worker_count; ++i)
         cairn_worker_reload(server->workers[i], r->ssl_ctx, r->config->limits_idle_timeout_ms);
+    replace_tokens(r);
     if (r->ssl_ctx != NULL)
         say(r, "the certificate has been read again, for connections still to come");
     say(r, "done");
@@ -115,6 +135,9 @@ void cairn_reload(cairn_server_t *server, cairn_config_t *config, int argc, char
 {
     static char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
     reload_t r = {.server = server, .config = config, .log = log};
+    /* first, and even if the config has a mistake: whoever has moved the file away counts on it */
+    if (server->access_log != NULL)
+        cairn_access_log_reopen(server->access_log);
     cairn_config_init(&r.next);
     if (cairn_cli_serve(&r.next, argc, argv, stdout, errmsg, sizeof(errmsg)) == CAIRN_CLI_RUN) {
         sort_out(&r);

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include "tests/site.h"
 #include "tests/suites.h"
@@ -165,6 +168,103 @@ static void a_mistake_changes_nothing(void)
     stop();
 }
 
+/* a config with one token, which may do everything; its secret is its name */
+static const char *config_of_token(const char *name)
+{
+    static char text[300];
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    EVP_Digest(name, strlen(name), sum, NULL, EVP_sha256(), NULL);
+    size_t at = (size_t)sprintf(text,
+                                "auth:\n  tokens:\n    - name: %s\n      scope: admin\n"
+                                "      sha256: ",
+                                name);
+    for (size_t i = 0; i < 32; ++i)
+        at += (size_t)sprintf(text + at, "%02x", sum[i]);
+    strcpy(text + at, "\n");
+    return text;
+}
+
+/* workers hear of other tokens soon after the reload is done */
+static bool comes_to_answer(http_conn_t *conn, const char *headers, int status)
+{
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1))
+        if (exchange_status(conn, "GET", "/v1/stats", headers, NULL, 0) == status)
+            return true;
+    return false;
+}
+
+static void tokens_are_replaced(void)
+{
+    static const char old[] = "Authorization: Bearer first\r\n";
+    static const char new[] = "Authorization: Bearer second\r\n";
+    http_conn_t conn;
+    start(config_of_token("first"), NULL);
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/stats", old, NULL, 0), 200);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/stats", new, NULL, 0), 401);
+    reload(config_of_token("second"), "reload: done", 1);
+    CU_ASSERT(comes_to_say("auth.tokens: 1 in force", 1));
+    /* on the connection there was, too */
+    CU_ASSERT(comes_to_answer(&conn, old, 401));
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/stats", new, NULL, 0), 200);
+    reload("auth:\n  tokens:\n    - name: third\n", "nothing has changed", 1);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/stats", NULL, NULL, 0), 401);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/stats", new, NULL, 0), 200);
+    reload("workers: auto\n", "reload: done", 2);
+    CU_ASSERT(comes_to_say("everyone may do everything", 1));
+    CU_ASSERT(comes_to_answer(&conn, NULL, 200));
+    http_close(&conn);
+    stop();
+}
+
+static bool comes_to_hold(const char *path, const char *word)
+{
+    char text[4096];
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1)) {
+        FILE *file = fopen(path, "r");
+        size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof(text) - 1, file);
+        if (file != NULL)
+            fclose(file);
+        text[bytes] = '\0';
+        if (strstr(text, word) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool comes_to_exist(const char *path)
+{
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1))
+        if (access(path, F_OK) == 0)
+            return true;
+    return false;
+}
+
+static void the_access_log_is_reopened(void)
+{
+    char path[300], moved[310], text[400];
+    snprintf(path, sizeof(path), "%s/access.log", dir.path);
+    snprintf(moved, sizeof(moved), "%s.1", path);
+    snprintf(text, sizeof(text), "log:\n  access: common\n  file: \"%s\"\n", path);
+    start(text, NULL);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/one", 1), 201);
+    CU_ASSERT(comes_to_hold(path, "PUT /v1/kv/one "));
+    CU_ASSERT_EQUAL(rename(path, moved), 0);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/two", 1), 201);
+    CU_ASSERT(comes_to_hold(moved, "PUT /v1/kv/two "));
+    reload(text, "reload: done", 1);
+    CU_ASSERT(comes_to_exist(path));
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/three", 1), 201);
+    CU_ASSERT(comes_to_hold(path, "PUT /v1/kv/three "));
+    /* also with a mistake in the config */
+    CU_ASSERT_EQUAL(rename(path, moved), 0);
+    reload("limits: none\n", "nothing has changed", 1);
+    CU_ASSERT(comes_to_exist(path));
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/four", 1), 201);
+    CU_ASSERT(comes_to_hold(path, "PUT /v1/kv/four "));
+    stop();
+}
+
 static void without_a_file(void)
 {
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, NULL), 0);
@@ -183,5 +283,7 @@ void suite_reload(void)
     CU_add_test(s, "limits.shutdown_timeout moves", the_shutdown_timeout_moves);
     CU_add_test(s, "what may not change is named and stays", what_may_not_change_is_named);
     CU_add_test(s, "a file with a mistake changes nothing", a_mistake_changes_nothing);
+    CU_add_test(s, "tokens are replaced, on open connections too", tokens_are_replaced);
+    CU_add_test(s, "the access log is opened anew", the_access_log_is_reopened);
     CU_add_test(s, "without a file SIGHUP harms nobody", without_a_file);
 }
