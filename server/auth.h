@@ -59,4 +59,7 @@ cairn_verdict_t cairn_auth_judge(const cairn_auth_t *auth, const cairn_auth_requ
 /** Whether a token reaches a key: the decoded bytes begin with its prefix. NULL reaches all. */
 bool cairn_auth_allows_key(const cairn_config_token_t *token, const void *key, size_t key_bytes);
 
+/** Whether a token may write, where the path alone does not say what a request does. NULL may. */
+bool cairn_auth_allows_write(const cairn_config_token_t *token);
+
 #endif

@@ -16,7 +16,8 @@
     X(PUT, "put")                                                                                  \
     X(DELETE, "delete")                                                                            \
     X(INCR, "incr")                                                                                \
-    X(APPEND, "append")
+    X(APPEND, "append")                                                                            \
+    X(BATCH, "batch")
 
 typedef enum en_cairn_op_t {
 #define X(name, label) CAIRN_OP_##name,

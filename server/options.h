@@ -95,6 +95,8 @@
       "writes that may wait for the disk; beyond it, clients are asked to come back") \
     X(limits_queue_bytes, limits, queue_bytes, BYTES, "256MiB", CAIRN_MIB, 64 * CAIRN_GIB, \
       "values that may wait for the disk; left out, it grows to hold the largest one") \
+    X(limits_batch_ops, limits, batch_ops, COUNT, "10000", 1, 16384, \
+      "operations in one request to /v1/batch") \
     X(limits_idle_timeout_ms, limits, idle_timeout, DURATION, "60s", 100, CAIRN_HOUR_MS, \
       "a connection without a request is closed after this time") \
     X(limits_shutdown_timeout_ms, limits, shutdown_timeout, DURATION, "10s", \

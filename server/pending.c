@@ -3,6 +3,8 @@
  */
 #include "server/pending.h"
 
+#include <string.h>
+
 #include "server/conn.h"
 #include "server/pipeline.h"
 #include "server/reply.h"
@@ -11,6 +13,9 @@
 typedef struct st_waiting_t {
     h2o_req_t *req;
     cairn_pending_answer_cb on_written;
+    cairn_pending_batch_cb on_batch; /* or, for a batch, this */
+    void *ctx;
+    size_t remaining; /* of the batch */
 } waiting_t;
 
 typedef struct st_load_t {
@@ -90,6 +95,42 @@ void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_ans
     }
 }
 
+cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t count, bool is_atomic,
+                                cairn_pending_batch_cb on_batch, void *ctx)
+{
+    cairn_worker_t *worker = cairn_worker_of(req);
+    waiting_t *waiting = h2o_mem_alloc_pool(&req->pool, sizeof(*waiting));
+    *waiting = (waiting_t){.req = req, .on_batch = on_batch, .ctx = ctx, .remaining = count};
+    for (cairn_write_t *write = first; write != NULL; write = write->next) {
+        write->ctx = waiting;
+        write->sink = &worker->sink;
+    }
+    cairn_err_t err = cairn_store_enqueue_batch(cairn_pending_store(req), first, is_atomic);
+    if (err == CAIRN_OK) {
+        worker->has_enqueued = true;
+        cairn_conn_park(cairn_conn_of(req));
+    }
+    return err;
+}
+
+/* ---------------------------------------------------------------- jobs */
+
+/** on a thread of the I/O pool */
+static void run_job(cairn_job_t *super)
+{
+    cairn_pending_job_t *job = H2O_STRUCT_FROM_MEMBER(cairn_pending_job_t, super, super);
+    job->work(job);
+    h2o_multithread_send_message(&cairn_worker_of(job->req)->jobs, &job->message);
+}
+
+void cairn_pending_run(cairn_pending_job_t *job)
+{
+    cairn_pipeline_flush(cairn_conn_of(job->req));
+    job->super = (cairn_job_t){.run = run_job};
+    memset(&job->message, 0, sizeof(job->message));
+    cairn_store_run(cairn_pending_store(job->req), &job->super);
+}
+
 /* ---------------------------------------------------------------- messages */
 
 typedef struct st_done_message_t {
@@ -107,7 +148,14 @@ void cairn_pending_on_done(cairn_sink_t *sink, cairn_write_t *list)
 
 static void answer(cairn_write_t *write)
 {
-    const waiting_t *waiting = write->ctx;
+    waiting_t *waiting = write->ctx;
+    if (waiting->on_batch != NULL) {
+        if (--waiting->remaining == 0) {
+            cairn_conn_unpark(cairn_conn_of(waiting->req));
+            waiting->on_batch(waiting->req, waiting->ctx);
+        }
+        return;
+    }
     cairn_conn_unpark(cairn_conn_of(waiting->req));
     waiting->on_written(waiting->req, write);
     cairn_write_destroy(write);
@@ -153,5 +201,16 @@ void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t
         h2o_linklist_unlink(&load->message.link);
         go_on(load);
         free(load);
+    }
+}
+
+void cairn_pending_on_jobs(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    (void)receiver;
+    while (!h2o_linklist_is_empty(messages)) {
+        cairn_pending_job_t *job =
+            H2O_STRUCT_FROM_MEMBER(cairn_pending_job_t, message.link, messages->next);
+        h2o_linklist_unlink(&job->message.link);
+        job->on_worked(job);
     }
 }

@@ -31,9 +31,33 @@ typedef void (*cairn_pending_answer_cb)(h2o_req_t *req, const cairn_write_t *wri
  */
 void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_answer_cb on_written);
 
-/** What a worker does with writes that come back, and with loads. */
+/** called on the worker when every operation of a batch has been decided */
+typedef void (*cairn_pending_batch_cb)(h2o_req_t *req, void *ctx);
+
+/**
+ * Queues operations linked by `next` as one, `count` of them. They stay the caller's; until on_batch is
+ * called, which it is unless this fails, the writer works on them.
+ */
+cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t count, bool is_atomic,
+                                cairn_pending_batch_cb on_batch, void *ctx);
+
+/** work for a request that would hold up the event loop; the caller's memory */
+typedef struct st_cairn_pending_job_t cairn_pending_job_t;
+struct st_cairn_pending_job_t {
+    cairn_job_t super;
+    void (*work)(cairn_pending_job_t *job);      /* on a thread of the I/O pool, as a reader */
+    void (*on_worked)(cairn_pending_job_t *job); /* then on the worker */
+    h2o_req_t *req;
+    h2o_multithread_message_t message;
+};
+
+/** Has `job`, of which work, on_worked and req are set, done; the request waits meanwhile. */
+void cairn_pending_run(cairn_pending_job_t *job);
+
+/** What a worker does with writes that come back, with loads, and with jobs. */
 void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
 void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
+void cairn_pending_on_jobs(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);
 
 /** The on_done of a worker's sink; runs on the writer thread. */
 void cairn_pending_on_done(cairn_sink_t *sink, cairn_write_t *list);

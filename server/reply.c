@@ -85,10 +85,14 @@ void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count)
     send_all(req, bytes, is_head ? 0 : count);
 }
 
-static h2o_iovec_t problem_body(h2o_mem_pool_t *pool, const problem_row_t *row, const char *detail)
+/** `line` is 0 where the problem is not one of a line */
+static h2o_iovec_t problem_body(h2o_mem_pool_t *pool, const problem_row_t *row, size_t line,
+                                const char *detail)
 {
     json_t *json = json_pack("{s:s, s:i, s:s, s:s}", "title", row->title, "status", row->status,
                              "detail", detail, "code", row->code);
+    if (line != 0)
+        json_object_set_new(json, "line", json_integer((json_int_t)line));
     char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
     h2o_iovec_t body = text != NULL ? h2o_strdup(pool, text, SIZE_MAX)
                                     : h2o_iovec_init(H2O_STRLIT("{\"code\":\"internal\"}"));
@@ -97,16 +101,14 @@ static h2o_iovec_t problem_body(h2o_mem_pool_t *pool, const problem_row_t *row, 
     return body;
 }
 
-void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *format, ...)
+static void reply_problem(h2o_req_t *req, cairn_problem_t problem, size_t line, const char *format,
+                          va_list args)
 {
     const problem_row_t *row = &problems[problem];
     char detail[512];
-    va_list args;
-    va_start(args, format);
     vsnprintf(detail, sizeof(detail), format, args);
-    va_end(args);
 
-    h2o_iovec_t body = problem_body(&req->pool, row, detail);
+    h2o_iovec_t body = problem_body(&req->pool, row, line, detail);
     req->res.status = row->status;
     req->res.reason = reason_of(row->status);
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
@@ -118,7 +120,34 @@ void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *fo
     cairn_reply_body(req, body.base, body.len);
 }
 
-void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
+void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    reply_problem(req, problem, 0, format, args);
+    va_end(args);
+}
+
+void cairn_reply_problem_at_line(h2o_req_t *req, cairn_problem_t problem, size_t line,
+                                 const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    reply_problem(req, problem, line, format, args);
+    va_end(args);
+}
+
+int cairn_problem_status(cairn_problem_t problem)
+{
+    return problems[problem].status;
+}
+
+const char *cairn_problem_code(cairn_problem_t problem)
+{
+    return problems[problem].code;
+}
+
+cairn_problem_t cairn_problem_of(cairn_err_t err)
 {
     static const struct {
         cairn_err_t err;
@@ -126,36 +155,38 @@ void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
     } rows[] = {
         {CAIRN_ERR_NOT_FOUND, CAIRN_PROBLEM_NOT_FOUND},
         {CAIRN_ERR_PRECONDITION, CAIRN_PROBLEM_PRECONDITION_FAILED},
+        {CAIRN_ERR_TOO_LARGE, CAIRN_PROBLEM_VALUE_TOO_LARGE},
         {CAIRN_ERR_NOT_A_NUMBER, CAIRN_PROBLEM_NOT_A_NUMBER},
         {CAIRN_ERR_OVERFLOW, CAIRN_PROBLEM_OVERFLOW},
         {CAIRN_ERR_DAMAGED, CAIRN_PROBLEM_DAMAGED},
         {CAIRN_ERR_IO, CAIRN_PROBLEM_READ_FAILED},
         {CAIRN_ERR_NOMEM, CAIRN_PROBLEM_NO_MEMORY},
         {CAIRN_ERR_NO_FILES, CAIRN_PROBLEM_NO_FILES},
+        {CAIRN_ERR_QUEUE_FULL, CAIRN_PROBLEM_QUEUE_FULL},
         {CAIRN_ERR_DISK_FULL, CAIRN_PROBLEM_DISK_FULL},
         {CAIRN_ERR_FAILED, CAIRN_PROBLEM_READ_ONLY},
         {CAIRN_ERR_UNKNOWN, CAIRN_PROBLEM_OUTCOME_UNKNOWN},
     };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
+        if (rows[i].err == err)
+            return rows[i].problem;
+    return CAIRN_PROBLEM_INTERNAL;
+}
+
+void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
+{
     const cairn_config_t *config = cairn_worker_of(req)->server->config;
-    if (err == CAIRN_ERR_TOO_LARGE) {
+    if (err == CAIRN_ERR_TOO_LARGE)
         cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
                             "the value would be larger than limits.value_bytes, %" PRIu64,
                             config->limits_value_bytes);
-        return;
-    }
-    if (err == CAIRN_ERR_QUEUE_FULL) {
+    else if (err == CAIRN_ERR_QUEUE_FULL)
         cairn_reply_problem(req, CAIRN_PROBLEM_QUEUE_FULL,
                             "limits.queue_ops, %" PRIu64 ", or limits.queue_bytes, %" PRIu64
                             ", is reached",
                             config->limits_queue_ops, config->limits_queue_bytes);
-        return;
-    }
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i)
-        if (rows[i].err == err) {
-            cairn_reply_problem(req, rows[i].problem, "%s", cairn_strerror(err));
-            return;
-        }
-    cairn_reply_problem(req, CAIRN_PROBLEM_INTERNAL, "%s", cairn_strerror(err));
+    else
+        cairn_reply_problem(req, cairn_problem_of(err), "%s", cairn_strerror(err));
 }
 
 void cairn_reply_method_not_allowed(h2o_req_t *req, const char *allow)
@@ -218,7 +249,7 @@ static void on_setup_lib_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t
     }
     lib_error_t *error = (lib_error_t *)h2o_add_ostream(req, sizeof(*error), slot);
     error->super.do_send = send_instead;
-    error->body = problem_body(&req->pool, &problems[problem], detail);
+    error->body = problem_body(&req->pool, &problems[problem], 0, detail);
     req->res.reason = reason_of(req->res.status);
     req->res.content_length = error->body.len;
     memset(&req->res.headers, 0, sizeof(req->res.headers));

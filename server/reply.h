@@ -19,6 +19,8 @@
     X(KEY_EMPTY, 400, "key_empty", "The key is empty")                                             \
     X(VALUE_MISSING, 400, "value_missing", "No value given")                                       \
     X(META_TOO_LARGE, 400, "meta_too_large", "Too much metadata")                                  \
+    X(BAD_OPERATION, 400, "bad_operation", "An operation of the batch is wrong")                   \
+    X(BAD_BASE64, 400, "bad_base64", "Malformed base64")                                           \
     X(BAD_TTL, 400, "bad_ttl", "Malformed time to live")                                           \
     X(BAD_CONDITION, 400, "bad_condition", "Malformed condition")                                  \
     X(BAD_NUMBER, 400, "bad_number", "Malformed number")                                           \
@@ -34,6 +36,7 @@
     X(LENGTH_REQUIRED, 411, "length_required", "A body is required")                               \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "A condition does not hold")                \
     X(VALUE_TOO_LARGE, 413, "value_too_large", "The value is too large")                           \
+    X(BATCH_TOO_LARGE, 413, "batch_too_large", "The batch is too large")                           \
     X(KEY_TOO_LONG, 414, "key_too_long", "The key is too long")                                    \
     X(URI_TOO_LONG, 414, "uri_too_long", "The request target is too long")                         \
     X(RANGE_NOT_SATISFIABLE, 416, "range_not_satisfiable", "The range is outside the value")       \
@@ -63,6 +66,15 @@ typedef enum en_cairn_problem_t {
  */
 void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/** The same about one line of the body, counted from 1, which becomes the problem's `line`. */
+void cairn_reply_problem_at_line(h2o_req_t *req, cairn_problem_t problem, size_t line,
+                                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/** What an error of storage means to a client; and the status and code of a problem. */
+cairn_problem_t cairn_problem_of(cairn_err_t err);
+int cairn_problem_status(cairn_problem_t problem);
+const char *cairn_problem_code(cairn_problem_t problem);
 
 /** Answers with what an error of storage means to a client. */
 void cairn_reply_err(h2o_req_t *req, cairn_err_t err);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "server/access_log.h"
+#include "server/batch.h"
 #include "server/conn.h"
 #include "server/gate.h"
 #include "server/kv.h"
@@ -100,7 +101,8 @@ static void route(h2o_req_t *req)
     cairn_server_t *server = cairn_worker_of(req)->server;
     if (atomic_load_explicit(&server->store, memory_order_acquire) == NULL)
         cairn_status_reply_loading(req);
-    else if (!cairn_kv_handle(req, path) && !cairn_tutorial_handle(req, path))
+    else if (!cairn_kv_handle(req, path) && !cairn_batch_handle(req, path) &&
+             !cairn_tutorial_handle(req, path))
         cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
                             "see / for what there is; values live under /v1/kv/");
 }

@@ -210,6 +210,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_context_init(&worker->ctx, loop, &worker->server->globalconf);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->writes, cairn_pending_on_writes);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_pending_on_loads);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->jobs, cairn_pending_on_jobs);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->tables, cairn_gate_on_tables);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);

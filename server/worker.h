@@ -50,6 +50,7 @@ struct st_cairn_worker_t {
     bool has_enqueued; /* writes in this turn of the loop: the writer is to be woken at its end */
     h2o_multithread_receiver_t writes;
     h2o_multithread_receiver_t loads;
+    h2o_multithread_receiver_t jobs;
     h2o_multithread_receiver_t orders; /* from main */
     h2o_multithread_receiver_t tables; /* of tokens, from main */
     struct st_cairn_auth_t *auth;      /* the one in force */

@@ -13,8 +13,6 @@
 /** `Cairn-Meta-*` headers together, names and values */
 #define USER_META_BYTES_MAX 1024
 #define USER_META_PREFIX "cairn-meta-"
-/** a hundred years: longer is a mistake, and a record has 48 bits for the point in time */
-#define TTL_MS_MAX ((uint64_t)36525 * 24 * 3600 * 1000)
 
 bool cairn_write_request_param(h2o_req_t *req, const char *name, h2o_iovec_t *value)
 {
@@ -68,7 +66,7 @@ static bool read_ttl(h2o_req_t *req, uint64_t *ttl_ms)
         text = req->headers.entries[i].value;
     }
     if (cairn_units_parse_ms(text.base, text.len, ttl_ms) == CAIRN_UNITS_OK && *ttl_ms != 0 &&
-        *ttl_ms <= TTL_MS_MAX)
+        *ttl_ms <= CAIRN_TTL_MS_MAX)
         return true;
     cairn_reply_problem(req, CAIRN_PROBLEM_BAD_TTL,
                         "a time to live is a number with ms, s, m, h or d, such as 90s, from 1ms to "

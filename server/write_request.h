@@ -7,6 +7,9 @@
 
 #include "server/worker.h"
 
+/** a hundred years: longer is a mistake, and a record has 48 bits for the point in time */
+#define CAIRN_TTL_MS_MAX ((uint64_t)36525 * 24 * 3600 * 1000)
+
 typedef struct st_cairn_write_request_t {
     cairn_durability_t durability;
     uint64_t ttl_ms;                      /* 0: none */

@@ -12,9 +12,10 @@
 typedef struct st_present_t {
     cairn_current_t current;
     bool is_damaged; /* there is something, and it cannot be read */
-    bool is_in_pieces; /* its value is in this commit, and not in one piece */
+    bool has_no_whole; /* its value is in this commit in pieces, and there is no memory to join them */
     const cairn_record_t *record; /* NULL if there is none */
-    cairn_segment_t *segment;     /* NULL if the record is in this commit */
+    cairn_loc_t loc;
+    cairn_segment_t *segment; /* NULL if the record is in this commit */
 } present_t;
 
 static void take_record(present_t *present, const cairn_record_t *r, uint64_t now_ms)
@@ -27,21 +28,30 @@ static void take_record(present_t *present, const cairn_record_t *r, uint64_t no
         .exists = true, .version = r->version, .written_ms = cairn_record_written_ms(r)};
 }
 
+/** whether what comes of it depends on the bytes of the value that is there */
+static bool reads_value(const cairn_write_t *write)
+{
+    return write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
+}
+
 static void look_up(present_t *present, const cairn_write_t *write, cairn_index_t *index,
                     const cairn_space_t *space, const cairn_overlay_t *overlay, uint64_t now_ms)
 {
     *present = (present_t){.record = NULL};
-    const cairn_write_t *earlier = cairn_overlay_find(overlay, &write->key);
+    cairn_write_t *earlier = cairn_overlay_find(overlay, &write->key);
     if (earlier != NULL) {
-        if (earlier->op != CAIRN_WRITE_DELETE)
-            take_record(present, earlier->_record, now_ms);
-        present->is_in_pieces = earlier->_middle_bytes + earlier->_tail_bytes != 0;
+        const cairn_record_t *r = reads_value(write) ? cairn_write_whole(earlier) : earlier->_record;
+        present->has_no_whole = r == NULL;
+        present->loc = earlier->_loc;
+        if (earlier->op != CAIRN_WRITE_DELETE && r != NULL)
+            take_record(present, r, now_ms);
         return;
     }
     cairn_probe_t probe = {.space = space, .key = &write->key, .may_wait = true};
     cairn_loc_t loc;
     if (!cairn_index_find(index, write->key.hash, cairn_probe_match, &probe, &loc))
         return;
+    present->loc = loc;
     present->segment = cairn_space_segment(space, loc);
     if (probe.damaged) {
         present->is_damaged = true;
@@ -93,19 +103,35 @@ static cairn_err_t decide_append(cairn_write_t *write, const present_t *present,
     return CAIRN_OK;
 }
 
-static cairn_err_t decide(cairn_write_t *write, const present_t *present,
-                          const cairn_decide_limits_t *limits)
+static cairn_err_t decide_get(cairn_write_t *get, const present_t *present,
+                              const cairn_space_t *space, const cairn_decide_limits_t *limits)
 {
-    bool reads_value = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
-    if (present->is_damaged && (reads_value || write->conditions != NULL))
+    if (!present->current.exists)
+        return CAIRN_ERR_NOT_FOUND;
+    /* else damage is found by who reads the value, off this thread; but it must fail its batch */
+    if (limits->is_atomic && present->segment != NULL &&
+        !cairn_record_body_is_valid(present->record))
+        return CAIRN_ERR_DAMAGED;
+    cairn_write_unfind(get);
+    cairn_write_found(get, present->loc, cairn_space_segment(space, present->loc));
+    return CAIRN_OK;
+}
+
+static cairn_err_t decide(cairn_write_t *write, const present_t *present,
+                          const cairn_space_t *space, const cairn_decide_limits_t *limits)
+{
+    bool is_get = write->op == CAIRN_WRITE_GET;
+    if (present->is_damaged && (reads_value(write) || is_get || write->conditions != NULL))
         return CAIRN_ERR_DAMAGED;
     if (write->conditions != NULL &&
         !cairn_conditions_hold(write->conditions, &present->current))
         return CAIRN_ERR_PRECONDITION;
+    if (is_get)
+        return decide_get(write, present, space, limits);
     if (write->op == CAIRN_WRITE_DELETE && !present->current.exists)
         return CAIRN_ERR_NOT_FOUND;
     /* what the checksum does not hold together is not built upon */
-    if (reads_value && present->segment != NULL && present->record != NULL &&
+    if (reads_value(write) && present->segment != NULL && present->record != NULL &&
         !cairn_record_body_is_valid(present->record))
         return CAIRN_ERR_DAMAGED;
     if (write->op == CAIRN_WRITE_INCR)
@@ -121,15 +147,14 @@ cairn_decision_t cairn_decide(cairn_write_t *write, cairn_index_t *index,
 {
     present_t present;
     look_up(&present, write, index, space, overlay, now_ms);
-    bool reads_value = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
-    if (reads_value && present.is_in_pieces)
+    if (present.has_no_whole && !limits->is_atomic)
         return CAIRN_DECIDED_LATER;
     write->existed = present.current.exists;
     write->version = present.current.version; /* what a failed condition answers with */
-    write->err = decide(write, &present, limits);
-    if (write->err != CAIRN_OK)
+    write->err = present.has_no_whole ? CAIRN_ERR_NOMEM : decide(write, &present, space, limits);
+    if (write->err != CAIRN_OK || write->op == CAIRN_WRITE_GET)
         return CAIRN_DECIDED_ANSWER;
-    bool keeps_expiry = reads_value && write->ttl_ms == 0 && present.record != NULL;
+    bool keeps_expiry = reads_value(write) && write->ttl_ms == 0 && present.record != NULL;
     write->_record->expiry = write->ttl_ms != 0 ? now_ms + write->ttl_ms
                              : keeps_expiry     ? cairn_record_expiry_ms(present.record)
                                                 : 0;

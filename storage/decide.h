@@ -12,13 +12,13 @@
 typedef enum en_cairn_decision_t {
     CAIRN_DECIDED_LOG,    /* its record is framed: log it */
     CAIRN_DECIDED_ANSWER, /* `err` says what to answer; nothing is logged */
-    CAIRN_DECIDED_LATER   /* it needs bytes of a write in this commit: ask again in the next */
+    CAIRN_DECIDED_LATER   /* no memory to join the pieces of a value in this commit: ask in the next */
 } cairn_decision_t;
 
-/** what bounds the result of an append */
 typedef struct st_cairn_decide_limits_t {
-    uint64_t value_bytes_max;
+    uint64_t value_bytes_max; /* these two bound the result of an append */
     uint64_t span_max;
+    bool is_atomic; /* it is part of an atomic batch: it cannot be put off, and damage must show now */
 } cairn_decide_limits_t;
 
 /** Decides a write against the index and the commit so far, at the time `now_ms`. */

@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 
+#include <urcu-qsbr.h>
+
 #include "storage/os.h"
 
 struct st_cairn_iopool_t {
@@ -17,9 +19,21 @@ struct st_cairn_iopool_t {
     pthread_t threads[];
 };
 
+static void run(cairn_job_t *job)
+{
+    bool is_reader = job->is_reader; /* the job is gone once it has run */
+    if (is_reader)
+        rcu_thread_online();
+    job->run(job);
+    if (is_reader)
+        rcu_thread_offline();
+}
+
 static void *io_main(void *arg)
 {
     cairn_iopool_t *pool = arg;
+    rcu_register_thread();
+    rcu_thread_offline();
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
         while (pool->first == NULL && !pool->stopping)
@@ -31,10 +45,11 @@ static void *io_main(void *arg)
         if (pool->first == NULL)
             pool->last = &pool->first;
         pthread_mutex_unlock(&pool->mutex);
-        job->run(job);
+        run(job);
         pthread_mutex_lock(&pool->mutex);
     }
     pthread_mutex_unlock(&pool->mutex);
+    rcu_unregister_thread();
     return NULL;
 }
 

@@ -12,6 +12,7 @@ typedef struct st_cairn_iopool_t cairn_iopool_t;
 typedef struct st_cairn_job_t cairn_job_t;
 struct st_cairn_job_t {
     void (*run)(cairn_job_t *job);
+    bool is_reader; /* it reads the store: it runs as a thread that is online to QSBR */
     cairn_job_t *_next;
 };
 

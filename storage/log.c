@@ -2,7 +2,8 @@
  * storage/log.c - append and make durable.
  *
  * A commit is laid out in one buffer: its MARK, then head, key and meta of each record, small values
- * copied behind them, large ones spliced in by an iovec of their own. The MARK speaks of the whole
+ * copied behind them, large ones spliced in by an iovec of their own. What is left when the buffer is
+ * full is spliced too. The MARK speaks of the whole
  * commit, so it is filled in last.
  */
 #include "storage/log.h"
@@ -12,11 +13,20 @@
 
 #include "storage/os.h"
 
+/** iovecs that the kernel takes in one call */
+#define CALL_IOVS_MAX 1024
+
+/* of a record's `written` */
+#define TYPE_MASK ((uint64_t)0xff << 48)
+#define MORE_BIT ((uint64_t)CAIRN_RECORD_MORE << 56)
+
+static const uint8_t zeroes[CAIRN_RECORD_ALIGN];
+
 cairn_err_t cairn_log_init(cairn_log_t *log)
 {
     memset(log, 0, sizeof(*log));
     log->buffer = cairn_os->alloc(CAIRN_COMMIT_BUFFER_BYTES);
-    log->iovs = cairn_os->alloc((CAIRN_COMMIT_IOVS_MAX + 8) * sizeof(*log->iovs));
+    log->iovs = cairn_os->alloc(CAIRN_COMMIT_IOVS_MAX * sizeof(*log->iovs));
     if (log->buffer != NULL && log->iovs != NULL)
         return CAIRN_OK;
     cairn_log_dispose(log);
@@ -114,9 +124,6 @@ bool cairn_log_commit_takes(const cairn_log_t *log, const cairn_write_t *write)
     if (log->commit_records == 0)
         return true;
     return log->commit_records < CAIRN_COMMIT_RECORDS_MAX &&
-           log->iov_count < CAIRN_COMMIT_IOVS_MAX &&
-           log->buffer_used + write->_span - write->_middle_bytes - write->_tail_bytes <=
-               CAIRN_COMMIT_BUFFER_BYTES &&
            log->commit_end - log->commit_start + write->_span <= CAIRN_COMMIT_BYTES_MAX;
 }
 
@@ -125,8 +132,18 @@ static void splice(cairn_log_t *log, const void *base, size_t bytes)
 {
     if (bytes == 0)
         return;
+    assert(log->iov_count < CAIRN_COMMIT_IOVS_MAX);
     log->iovs[log->iov_count++] = (struct iovec){.iov_base = (void *)base, .iov_len = bytes};
     log->commit_end += bytes;
+}
+
+/** bytes that go out from the buffer, or from where they lie when it is full */
+static void put(cairn_log_t *log, const void *base, size_t bytes)
+{
+    if (bytes > CAIRN_COMMIT_BUFFER_BYTES - log->buffer_used)
+        splice(log, base, bytes);
+    else if (bytes != 0)
+        memcpy(buffer_take(log, bytes), base, bytes);
 }
 
 void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
@@ -134,23 +151,55 @@ void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
     cairn_record_t *r = write->_record;
     uint64_t offset = log->commit_end;
     r->version = ++log->commit_version;
-    r->written |= now_ms & CAIRN_MS48_MAX;
+    /* afresh: it may have been added before, to a commit it was taken back from */
+    r->written = (r->written & TYPE_MASK) | (write->_more ? MORE_BIT : 0) |
+                 (now_ms & CAIRN_MS48_MAX);
     r->head_sum = cairn_record_head_sum(r, log->active->salt, offset);
     log->chain = cairn_chain_next(&log->chain, r);
     ++log->commit_records;
 
-    memcpy(buffer_take(log, write->_head_bytes), r, write->_head_bytes);
+    put(log, r, write->_head_bytes);
     splice(log, write->_middle, write->_middle_bytes);
     splice(log, write->_tail, write->_tail_bytes);
     size_t pad = write->_span - write->_head_bytes - write->_middle_bytes - write->_tail_bytes;
-    if (pad != 0)
-        memset(buffer_take(log, pad), 0, pad);
+    put(log, zeroes, pad);
     assert(log->commit_end == offset + write->_span);
 
     cairn_segment_count(log->active, r);
     write->version = r->version;
     write->_loc = cairn_segment_loc(log->active, offset);
     write->_logged = true;
+}
+
+void cairn_log_save(const cairn_log_t *log, cairn_log_point_t *point)
+{
+    *point = (cairn_log_point_t){.commit_end = log->commit_end,
+                                 .commit_version = log->commit_version,
+                                 .commit_records = log->commit_records,
+                                 .buffer_used = log->buffer_used,
+                                 .iov_count = log->iov_count,
+                                 .last_iov = log->iovs[log->iov_count - 1],
+                                 .counts = log->active->counts,
+                                 .chain = log->chain};
+}
+
+void cairn_log_cut(cairn_log_t *log, const cairn_log_point_t *point)
+{
+    log->commit_end = point->commit_end;
+    log->commit_version = point->commit_version;
+    log->commit_records = point->commit_records;
+    log->buffer_used = point->buffer_used;
+    log->iov_count = point->iov_count;
+    log->iovs[log->iov_count - 1] = point->last_iov;
+    log->active->counts = point->counts;
+    log->chain = point->chain;
+}
+
+void cairn_log_cancel(cairn_log_t *log)
+{
+    assert(log->commit_records == 0);
+    log->active->counts = log->counts_before;
+    log->chain = log->chain_before;
 }
 
 static void fill_mark(cairn_log_t *log, uint64_t now_ms)
@@ -188,7 +237,8 @@ cairn_err_t cairn_log_write(cairn_log_t *log, uint64_t now_ms)
     uint64_t at = log->end;
     cairn_err_t err = CAIRN_OK;
     while (count != 0 && err == CAIRN_OK) {
-        int64_t n = cairn_os->pwritev(log->active->fd, iovs, count, at);
+        int n_iovs = count < CALL_IOVS_MAX ? count : CALL_IOVS_MAX;
+        int64_t n = cairn_os->pwritev(log->active->fd, iovs, n_iovs, at);
         if (n > 0) {
             advance(&iovs, &count, (size_t)n);
             at += (uint64_t)n;

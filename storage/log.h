@@ -1,8 +1,8 @@
 /*
  * storage/log.h - append and make durable: the narrow door to the tail of the log.
  *
- * One commit is: cairn_log_begin(), cairn_log_add() for each record, cairn_log_write() (one
- * pwritev), cairn_log_sync() (one fdatasync), cairn_log_publish(). The outcomes are those a log on
+ * One commit is: cairn_log_begin(), cairn_log_add() for each record, cairn_log_write() (a
+ * pwritev, or a few), cairn_log_sync() (one fdatasync), cairn_log_publish(). The outcomes are those a log on
  * another medium would have too: OK, full, failed.
  *
  * Knows versions, bytes and the active segment; knows neither keys nor conditions nor the index.
@@ -17,10 +17,13 @@
 #include "storage/store.h"
 
 /* A commit is closed when it reaches any of these; what waits goes into the next. */
-#define CAIRN_COMMIT_RECORDS_MAX 2048
-#define CAIRN_COMMIT_IOVS_MAX 1000                  /* the kernel takes 1,024 */
-#define CAIRN_COMMIT_BUFFER_BYTES ((size_t)1 << 20) /* heads and copied values */
+#define CAIRN_COMMIT_RECORDS_MAX CAIRN_BATCH_OPS_MAX
+/** heads and small values are copied into one piece as long as there is room, else they go out from
+ * where they lie */
+#define CAIRN_COMMIT_BUFFER_BYTES ((size_t)4 << 20)
 #define CAIRN_COMMIT_BYTES_MAX ((uint64_t)16 << 20) /* all; one record may be more */
+/** head, middle, tail and padding of each record, and what comes before them */
+#define CAIRN_COMMIT_IOVS_MAX (4 * CAIRN_COMMIT_RECORDS_MAX + 8)
 /** what a commit costs beside its records, at most */
 #define CAIRN_COMMIT_OVERHEAD_BYTES (CAIRN_LINK_SPAN + CAIRN_MARK_SPAN)
 
@@ -49,6 +52,18 @@ typedef struct st_cairn_log_t {
     cairn_chain_t chain_before;
 } cairn_log_t;
 
+/** how far a commit had come */
+typedef struct st_cairn_log_point_t {
+    uint64_t commit_end;
+    uint64_t commit_version;
+    uint32_t commit_records;
+    size_t buffer_used;
+    int iov_count;
+    struct iovec last_iov; /* it may have grown since */
+    cairn_segment_counts_t counts;
+    cairn_chain_t chain;
+} cairn_log_point_t;
+
 /** Takes the memory for commits. Errors: NOMEM. */
 cairn_err_t cairn_log_init(cairn_log_t *log);
 void cairn_log_dispose(cairn_log_t *log);
@@ -72,11 +87,21 @@ void cairn_log_begin(cairn_log_t *log, uint64_t now_ms);
 /** Whether a record of `span` bytes fits the active segment behind the commit so far. */
 bool cairn_log_segment_fits(const cairn_log_t *log, uint64_t span);
 
-/** Whether the commit so far can take this record too. */
+/** Whether the commit so far is still short enough to take this record too. */
 bool cairn_log_commit_takes(const cairn_log_t *log, const cairn_write_t *write);
 
-/** Adds a record: gives it its version and location. Both of the above hold. */
+/**
+ * Adds a record: gives it its version and location. It fits the segment; and the commit takes it,
+ * unless it belongs to an atomic batch, of which a commit of its own takes all.
+ */
 void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms);
+
+/** Notes how far the commit has come, and takes back what has been added since. */
+void cairn_log_save(const cairn_log_t *log, cairn_log_point_t *point);
+void cairn_log_cut(cairn_log_t *log, const cairn_log_point_t *point);
+
+/** Takes back a commit that nothing has been added to. */
+void cairn_log_cancel(cairn_log_t *log);
 
 /**
  * Writes the commit. Errors: DISK_FULL (nothing of it is in the file; the log may go on), FAILED

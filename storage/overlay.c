@@ -42,3 +42,14 @@ void cairn_overlay_add(cairn_overlay_t *overlay, cairn_write_t *write)
     overlay->slots[slot].stamp = overlay->stamp;
     overlay->slots[slot].write = write;
 }
+
+void cairn_overlay_undo(cairn_overlay_t *overlay, cairn_write_t *write)
+{
+    size_t slot = find_slot(overlay, &write->key);
+    assert(overlay->slots[slot].write == write);
+    /* last in, first out: no slot that was taken later can be reached only through this one */
+    overlay->slots[slot].write = write->_same_key;
+    if (write->_same_key == NULL)
+        overlay->slots[slot].stamp = overlay->stamp - 1;
+    write->_same_key = NULL;
+}

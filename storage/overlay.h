@@ -29,4 +29,7 @@ cairn_write_t *cairn_overlay_find(const cairn_overlay_t *overlay, const cairn_ke
 /** Adds a write and chains it to the one of the same key before it. */
 void cairn_overlay_add(cairn_overlay_t *overlay, cairn_write_t *write);
 
+/** Takes the write that was added last out again. */
+void cairn_overlay_undo(cairn_overlay_t *overlay, cairn_write_t *write);
+
 #endif

@@ -54,3 +54,9 @@ bool cairn_probe_match(void *ctx, cairn_loc_t loc)
     }
     return cairn_record_has_key(r, probe->key);
 }
+
+void cairn_probe_prefetch(void *ctx, cairn_loc_t loc)
+{
+    const cairn_probe_t *probe = ctx;
+    prefetch(cairn_space_record(probe->space, loc));
+}

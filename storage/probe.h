@@ -20,4 +20,7 @@ typedef struct st_cairn_probe_t {
 /** The cairn_index_match_cb of storage; `ctx` is a cairn_probe_t. */
 bool cairn_probe_match(void *ctx, cairn_loc_t loc);
 
+/** The cairn_index_prefetch_cb that goes with it. */
+void cairn_probe_prefetch(void *ctx, cairn_loc_t loc);
+
 #endif

@@ -8,29 +8,12 @@
 
 #include <urcu-qsbr.h>
 
-#include "storage/clock.h"
-#include "storage/iopool.h"
 #include "storage/os.h"
 #include "storage/probe.h"
 #include "storage/reclaimer.h"
 #include "storage/recovery.h"
 #include "storage/residency.h"
-#include "storage/writer.h"
-
-struct st_cairn_store_t {
-    cairn_store_options_t options;
-    cairn_dir_t dir;
-    cairn_health_t health;
-    cairn_clock_t clock;
-    cairn_segments_t segments;
-    cairn_index_t *index;
-    cairn_space_t *space;
-    cairn_iopool_t *iopool;
-    cairn_maintenance_t *maintenance;
-    cairn_writer_t *writer;
-    cairn_reclaimer_t *reclaimer;
-    _Atomic uint64_t loads;
-};
+#include "storage/store_internal.h"
 
 void cairn_thread_register(void)
 {
@@ -201,6 +184,34 @@ static bool has_expired(cairn_store_t *store, uint64_t expiry_ms)
     return true;
 }
 
+cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_loaded,
+                                cairn_value_t *value)
+{
+    const cairn_record_t *r = cairn_space_record(store->space, loc);
+    value->loc = loc;
+    value->_segment = cairn_space_segment(store->space, loc);
+    uint64_t offset = cairn_segment_offset(value->_segment, loc);
+    cairn_err_t err = check_body(value->_segment, r, offset, is_loaded);
+    if (err == CAIRN_OK)
+        fill_value(value, r);
+    return err;
+}
+
+cairn_err_t cairn_store_take(cairn_store_t *store, const cairn_probe_t *probe, uint64_t loc,
+                             cairn_value_t *value)
+{
+    value->loc = loc;
+    value->_segment = cairn_space_segment(store->space, loc);
+    if (probe->cold)
+        return CAIRN_ERR_COLD;
+    if (probe->damaged)
+        return CAIRN_ERR_DAMAGED;
+    uint64_t expiry_ms = cairn_record_expiry_ms(cairn_space_record(store->space, loc));
+    if (expiry_ms != 0 && has_expired(store, expiry_ms))
+        return CAIRN_ERR_NOT_FOUND;
+    return cairn_store_take_at(store, loc, loc == probe->loaded, value);
+}
+
 cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64_t loaded,
                             cairn_value_t *value)
 {
@@ -208,21 +219,7 @@ cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64
     cairn_loc_t loc;
     if (!cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, &loc))
         return CAIRN_ERR_NOT_FOUND;
-    value->loc = loc;
-    value->_segment = cairn_space_segment(store->space, loc);
-    if (probe.cold)
-        return CAIRN_ERR_COLD;
-    if (probe.damaged)
-        return CAIRN_ERR_DAMAGED;
-    const cairn_record_t *r = cairn_space_record(store->space, loc);
-    uint64_t offset = cairn_segment_offset(value->_segment, loc);
-    uint64_t expiry_ms = cairn_record_expiry_ms(r);
-    if (expiry_ms != 0 && has_expired(store, expiry_ms))
-        return CAIRN_ERR_NOT_FOUND;
-    cairn_err_t err = check_body(value->_segment, r, offset, loc == loaded);
-    if (err == CAIRN_OK)
-        fill_value(value, r);
-    return err;
+    return cairn_store_take(store, &probe, loc, value);
 }
 
 cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool whole,
@@ -272,7 +269,7 @@ static cairn_err_t bring_in(cairn_segment_t *segment, uint64_t offset, uint64_t 
     return cairn_os->populate(segment->map + offset, bytes) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
 }
 
-static cairn_err_t load_record(cairn_segment_t *segment, uint64_t offset)
+cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset)
 {
     const cairn_record_t *r = (const cairn_record_t *)(segment->map + offset);
     uint64_t available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
@@ -297,7 +294,7 @@ static void run_load(cairn_job_t *job)
 {
     cairn_load_t *load = ((load_job_t *)job)->load;
     cairn_segment_t *segment = load->_segment;
-    load->err = load_record(segment, cairn_segment_offset(segment, load->loc));
+    load->err = cairn_store_load_record(segment, cairn_segment_offset(segment, load->loc));
     cairn_segment_unpin(segment);
     atomic_fetch_add_explicit(&load->_store->loads, 1, memory_order_relaxed);
     cairn_os->free(job);
@@ -321,10 +318,15 @@ void cairn_store_load(cairn_store_t *store, cairn_load_t *load)
 
 /* ---------------------------------------------------------------- writing */
 
+void cairn_store_rehash(const cairn_store_t *store, cairn_write_t *write)
+{
+    if (write->op != CAIRN_WRITE_SYNC)
+        write->key = cairn_store_key(store, write->key.bytes, write->key.count);
+}
+
 cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write)
 {
-    if (write->op != CAIRN_WRITE_SYNC) /* whatever seed its key was hashed with */
-        write->key = cairn_store_key(store, write->key.bytes, write->key.count);
+    cairn_store_rehash(store, write);
     return cairn_writer_enqueue(store->writer, write);
 }
 

@@ -18,6 +18,7 @@
 #include <urcu/wfcqueue.h>
 
 #include "storage/conditions.h"
+#include "storage/iopool.h"
 #include "storage/meta.h"
 #include "storage/types.h"
 
@@ -140,7 +141,8 @@ typedef enum en_cairn_write_op_t {
     CAIRN_WRITE_DELETE,
     CAIRN_WRITE_INCR,   /* adds to a decimal number; a missing one counts as 0 */
     CAIRN_WRITE_APPEND, /* adds bytes at the end; to a missing value as PUT */
-    CAIRN_WRITE_SYNC    /* writes nothing: done once everything up to a version is on disk */
+    CAIRN_WRITE_SYNC,   /* writes nothing: done once everything up to a version is on disk */
+    CAIRN_WRITE_GET     /* writes nothing: finds the value as the writes before it leave it */
 } cairn_write_op_t;
 
 typedef struct st_cairn_write_t cairn_write_t;
@@ -168,19 +170,23 @@ struct st_cairn_write_t {
     int64_t by;      /* incr */
 
     /* out: OK; NOT_FOUND (delete), PRECONDITION, NOT_A_NUMBER, OVERFLOW, TOO_LARGE (append),
-     * DAMAGED (what it would build upon); DISK_FULL, FAILED, UNKNOWN, NOMEM */
+     * DAMAGED (what it would build upon); ABORTED (another of its atomic batch failed);
+     * DISK_FULL, FAILED, UNKNOWN, NOMEM */
     cairn_err_t err;
     bool existed;       /* out: there was a value before this */
     uint64_t version;   /* out: of this write; of the present value if a condition failed (0: none).
                          * In for SYNC: up to which */
     int64_t number;     /* out: of incr */
-    cairn_write_t *next; /* out: in the list handed to on_done */
+    cairn_write_t *next; /* in: in a batch; out: in the list handed to on_done */
 
     /* the writer's */
-    struct cds_wfcq_node _node;
+    struct cds_wfcq_node _node; /* of a batch only the first is in the queue */
     _Atomic bool _submitted; /* release in submit, acquire in the writer: carries all of the above */
     bool _logged;            /* it has a record in this commit */
     bool _superseded;        /* a later async write of this commit is already in the index */
+    bool _more;              /* the next record belongs to the same atomic batch */
+    uint32_t _batch_count;   /* operations queued as one; 1 for a single one */
+    uint32_t _atomic_count;  /* operations, this one first, that are applied together or not at all */
     cairn_write_t *_same_key; /* the write of the same key before this one in the commit */
     uint64_t _loc;
     uint64_t _span;
@@ -192,6 +198,8 @@ struct st_cairn_write_t {
     struct st_cairn_segment_t *_middle_segment; /* pinned for it */
     const void *_tail; /* a value too large to copy: borrowed from the submitter */
     size_t _tail_bytes;
+    struct st_cairn_record_t *_whole; /* a copy in one piece, for those that build upon it */
+    struct st_cairn_segment_t *_got_segment; /* pinned: what a get has found is in it, at _loc */
     cairn_bytes_t _given;      /* by the submitter, to put or to append */
     cairn_bytes_t _given_meta; /* for a value that incr or append makes */
 };
@@ -224,6 +232,60 @@ cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write);
  */
 cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write);
 void cairn_store_wake(cairn_store_t *store);
+
+/* ---------------------------------------------------------------- many at once */
+
+/** operations that may be queued as one; an atomic batch is always one commit */
+#define CAIRN_BATCH_OPS_MAX 16384
+
+/**
+ * Queues operations linked by `next`, 1 to CAIRN_BATCH_OPS_MAX of them, to be decided one after the
+ * other with nothing between them, and as far as a commit goes in one commit. Each comes back through
+ * its sink.
+ *
+ * `is_atomic`: one log commit, all or nothing, in a crash too. If one fails none is applied: it has its
+ * error, the others have ABORTED. A get that finds nothing has not failed. They have one durability.
+ * TOO_LARGE on all of them: together they do not fit a segment.
+ *
+ * Errors: as cairn_store_enqueue(); then all of them are still the caller's. To be followed by
+ * cairn_store_wake().
+ */
+cairn_err_t cairn_store_enqueue_batch(cairn_store_t *store, cairn_write_t *first, bool is_atomic);
+
+/**
+ * The value that a get has found, once it has come back with OK; it stays until the get is destroyed.
+ * `may_wait` for the disk: on a thread of the I/O pool only.
+ *
+ * Returns OK; COLD unless it may wait; DAMAGED, IO.
+ */
+cairn_err_t cairn_write_value(cairn_store_t *store, const cairn_write_t *get, bool may_wait,
+                              cairn_value_t *value);
+
+/** keys that cairn_store_get_batch() takes at once */
+#define CAIRN_GET_BATCH_MAX 64
+
+/** As cairn_store_get() for `count` keys; errs[i] is what it would return for keys[i]. */
+void cairn_store_get_batch(cairn_store_t *store, size_t count, const cairn_key_t *keys,
+                           cairn_value_t *values, cairn_err_t *errs);
+
+/**
+ * Runs a job on the I/O pool, on a thread that is registered and counts as a worker does: what it got
+ * is its own until it announces a quiescent state, and at its end.
+ */
+void cairn_store_run(cairn_store_t *store, cairn_job_t *job);
+
+/**
+ * As cairn_store_get(), bringing in what is not in memory; this is a quiescent state.
+ * Threads: inside a job of cairn_store_run().
+ */
+cairn_err_t cairn_store_get_waiting(cairn_store_t *store, const cairn_key_t *key,
+                                    cairn_value_t *value);
+
+/**
+ * Brings in what cairn_store_peek() would look at; this is a quiescent state. Damage is for the writer
+ * to find. Threads: inside a job of cairn_store_run().
+ */
+void cairn_store_warm(cairn_store_t *store, const cairn_key_t *key, bool whole);
 
 /* ---------------------------------------------------------------- looking */
 

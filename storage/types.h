@@ -31,6 +31,7 @@
     X(CAIRN_ERR_TOO_LARGE, "the value would be larger than is allowed")                            \
     X(CAIRN_ERR_FAILED, "an earlier write or sync failed; the store is read-only until restarted") \
     X(CAIRN_ERR_UNKNOWN, "the disk failed under this write; whether it is durable is not known")   \
+    X(CAIRN_ERR_ABORTED, "another operation of the atomic batch failed, and nothing was applied")    \
     X(CAIRN_ERR_LOCKED, "another process has the store open")                                      \
     X(CAIRN_ERR_CORRUPT, "the store is corrupt")
 

@@ -19,6 +19,8 @@ static size_t body_room(cairn_write_op_t op, size_t meta_bytes, size_t value_byt
         return CAIRN_META_BYTES_MAX + NUMBER_BYTES_MAX;
     case CAIRN_WRITE_APPEND:
         return CAIRN_META_BYTES_MAX + CAIRN_WRITE_COPY_BYTES;
+    case CAIRN_WRITE_GET:
+        return 0;
     default:
         return meta_bytes + (value_bytes <= CAIRN_WRITE_COPY_BYTES ? value_bytes : 0);
     }
@@ -101,11 +103,46 @@ cairn_write_t *cairn_write_create_sync(uint64_t version)
 
 void cairn_write_destroy(cairn_write_t *write)
 {
+    if (write != NULL)
+        cairn_write_unfind(write);
     cairn_os->free(write);
+}
+
+void cairn_write_found(cairn_write_t *get, cairn_loc_t loc, cairn_segment_t *segment)
+{
+    get->_loc = loc;
+    get->_got_segment = segment;
+    cairn_segment_pin(segment);
+}
+
+void cairn_write_unfind(cairn_write_t *get)
+{
+    if (get->_got_segment != NULL)
+        cairn_segment_unpin(get->_got_segment);
+    get->_got_segment = NULL;
+}
+
+const cairn_record_t *cairn_write_whole(cairn_write_t *write)
+{
+    if (write->_middle_bytes + write->_tail_bytes == 0)
+        return write->_record;
+    if (write->_whole == NULL)
+        write->_whole = cairn_os->alloc(write->_span);
+    if (write->_whole == NULL)
+        return NULL;
+    uint8_t *at = (uint8_t *)write->_whole;
+    memcpy(at, write->_record, write->_head_bytes);
+    if (write->_middle_bytes != 0)
+        memcpy(at + write->_head_bytes, write->_middle, write->_middle_bytes);
+    if (write->_tail_bytes != 0)
+        memcpy(at + write->_head_bytes + write->_middle_bytes, write->_tail, write->_tail_bytes);
+    return write->_whole;
 }
 
 void cairn_write_unframe(cairn_write_t *write)
 {
+    cairn_os->free(write->_whole);
+    write->_whole = NULL;
     if (write->_middle_segment != NULL)
         cairn_segment_unpin(write->_middle_segment);
     write->_middle_segment = NULL;
@@ -164,7 +201,8 @@ void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *presen
         /* the writer is offline while the commit is written: the pin keeps the map */
         middle = (cairn_bytes_t){cairn_record_value(present), old_bytes};
         write->_middle_segment = segment;
-        cairn_segment_pin(segment);
+        if (segment != NULL) /* else it is a copy that the commit keeps */
+            cairn_segment_pin(segment);
     }
     if (middle.count == 0 && copied + tail.count <= CAIRN_WRITE_COPY_BYTES) {
         if (tail.count != 0)

@@ -21,7 +21,19 @@ void cairn_write_frame_number(cairn_write_t *write, const cairn_record_t *presen
 void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
                               cairn_segment_t *segment);
 
-/** Lets go of what framing has borrowed from the map. Harmless when repeated. */
+/**
+ * The record of a write that is in the commit, in one piece; NULL when there is no memory. It stays
+ * until cairn_write_unframe().
+ */
+const cairn_record_t *cairn_write_whole(cairn_write_t *write);
+
+/** The get has found the record at `loc`; `segment` is pinned until it is destroyed. */
+void cairn_write_found(cairn_write_t *get, cairn_loc_t loc, cairn_segment_t *segment);
+
+/** Lets go of what a get has found: it is to be decided again. Harmless when repeated. */
+void cairn_write_unfind(cairn_write_t *get);
+
+/** Lets go of what framing has borrowed or copied. Harmless when repeated. */
 void cairn_write_unframe(cairn_write_t *write);
 
 #endif

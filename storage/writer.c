@@ -13,51 +13,16 @@
 #include <urcu-qsbr.h>
 
 #include "storage/apply.h"
-#include "storage/bell.h"
-#include "storage/decide.h"
 #include "storage/os.h"
 #include "storage/residency.h"
 #include "storage/write.h"
+#include "storage/writer_internal.h"
 
 /** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail
  */
 #define IDLE_MARK_NS (20 * 1000000ull)
 /** with the disk full, puts leave this much of the active segment to deletes */
 #define DELETE_RESERVE_BYTES 65536
-
-struct st_cairn_writer_t {
-    cairn_writer_options_t options;
-    _Atomic uint64_t value_bytes_max; /* relaxed: a write decided a moment later sees it */
-    cairn_log_t log;
-    cairn_index_t *index;
-    cairn_space_t *space;
-    cairn_segments_t *segments;
-    cairn_maintenance_t *maintenance;
-    cairn_health_t *health;
-    cairn_clock_t *clock;
-    pthread_t thread;
-
-    struct cds_wfcq_head queue_head; /* any thread puts in, the writer takes out */
-    struct cds_wfcq_tail queue_tail;
-    cairn_bell_t bell;
-    _Atomic bool stopping;
-    cairn_writer_counters_t counters;
-
-    /* what has been taken and not yet been answered; NULL where it has */
-    cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX];
-    size_t batch_count;
-    bool must_sync; /* somebody waits for what earlier commits left unsynced */
-    uint64_t answered_ops; /* that have been settled and not yet been handed back */
-    uint64_t answered_bytes;
-    cairn_sink_t *touched; /* sinks with something to hand back */
-    cairn_overlay_t overlay;
-};
-
-typedef enum en_admission_t {
-    ADMITTED,    /* decided, and in the commit if it has a record */
-    COMMIT_FULL, /* it goes into the next one */
-    SEGMENT_FULL /* it goes into the next segment */
-} admission_t;
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -129,8 +94,7 @@ static void settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t
 
 /* ---------------------------------------------------------------- deciding */
 
-/** bytes that this write must leave in the segment */
-static uint64_t reserve(const cairn_writer_t *w, const cairn_write_t *write)
+uint64_t cairn_writer_reserve(const cairn_writer_t *w, const cairn_write_t *write)
 {
     if (write->op == CAIRN_WRITE_DELETE ||
         !atomic_load_explicit(&w->health->disk_full, memory_order_relaxed))
@@ -146,12 +110,13 @@ static uint64_t span_max(const cairn_writer_t *w)
            CAIRN_SEGMENT_FOOTER_BYTES;
 }
 
-/** decides a write; what it framed is right for as long as nothing else is admitted before it */
-static cairn_decision_t decide(cairn_writer_t *w, cairn_write_t *write, uint64_t now_ms)
+cairn_decision_t cairn_writer_decide(cairn_writer_t *w, cairn_write_t *write, bool is_atomic,
+                                     uint64_t now_ms)
 {
     cairn_decide_limits_t limits = {.value_bytes_max = atomic_load_explicit(
                                         &w->value_bytes_max, memory_order_relaxed),
-                                    .span_max = span_max(w)};
+                                    .span_max = span_max(w),
+                                    .is_atomic = is_atomic};
     if (write->op != CAIRN_WRITE_SYNC)
         return cairn_decide(write, w->index, w->space, &w->overlay, &limits, now_ms);
     write->err = CAIRN_OK;
@@ -161,10 +126,10 @@ static cairn_decision_t decide(cairn_writer_t *w, cairn_write_t *write, uint64_t
 
 static admission_t admit(cairn_writer_t *w, cairn_write_t *write, bool *is_open, uint64_t now_ms)
 {
-    cairn_decision_t decision = decide(w, write, now_ms);
+    cairn_decision_t decision = cairn_writer_decide(w, write, false, now_ms);
     if (decision != CAIRN_DECIDED_LOG)
         return decision == CAIRN_DECIDED_LATER ? COMMIT_FULL : ADMITTED;
-    uint64_t span = write->_span + reserve(w, write);
+    uint64_t span = write->_span + cairn_writer_reserve(w, write);
     if (!*is_open) {
         if (!cairn_log_segment_takes(&w->log, span))
             return SEGMENT_FULL;
@@ -317,14 +282,16 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     uint64_t now_ms = cairn_clock_now(w->clock);
     bool is_open = false;
     admission_t admission = ADMITTED;
-    size_t to = from;
+    size_t to = from, count = 1;
     cairn_clock_raise(w->clock, now_ms);
     cairn_overlay_clear(&w->overlay);
     w->must_sync = false;
     while (to < w->batch_count && admission == ADMITTED) {
-        admission = admit(w, w->batch[to], &is_open, now_ms);
+        count = w->batch[to]->_atomic_count;
+        admission = count == 1 ? admit(w, w->batch[to], &is_open, now_ms)
+                               : cairn_writer_admit_batch(w, to, &is_open, now_ms);
         if (admission == ADMITTED)
-            ++to;
+            to += count;
     }
     if (is_open)
         finish_commit(w, from, to, now_ms);
@@ -335,8 +302,8 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     if (admission == SEGMENT_FULL && !cairn_health_has_failed(w->health)) {
         cairn_err_t err = roll(w);
         if (err != CAIRN_OK) {
-            settle_all(w, to, to + 1, err);
-            ++to;
+            settle_failed(w, to, to + count, err);
+            to += count;
         }
     }
     return to;
@@ -365,7 +332,8 @@ static void take_batch(cairn_writer_t *w)
         bool submitted = atomic_load_explicit(&write->_submitted, memory_order_acquire);
         assert(submitted);
         (void)submitted;
-        w->batch[w->batch_count++] = write;
+        for (uint32_t left = write->_batch_count; left != 0; --left, write = write->next)
+            w->batch[w->batch_count++] = write;
     }
 }
 
@@ -500,29 +468,81 @@ void cairn_writer_stop(cairn_writer_t *w, uint64_t *durable_version)
     cairn_os->free(w);
 }
 
+/** counts what is about to be queued; false if that is too much */
+static bool reserve_queue(cairn_writer_t *w, uint64_t ops, uint64_t bytes)
+{
+    uint64_t ops_before =
+        atomic_fetch_add_explicit(&w->counters.queued_ops, ops, memory_order_relaxed);
+    uint64_t bytes_before =
+        atomic_fetch_add_explicit(&w->counters.queued_bytes, bytes, memory_order_relaxed);
+    /* alone it may be larger than the queue: else it could never pass */
+    if ((ops_before == 0 || ops_before + ops <= w->options.queue_ops_max) &&
+        (bytes_before == 0 || bytes_before + bytes <= w->options.queue_bytes_max))
+        return true;
+    atomic_fetch_sub_explicit(&w->counters.queued_ops, ops, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&w->counters.queued_bytes, bytes, memory_order_relaxed);
+    return false;
+}
+
+static void prepare(cairn_write_t *write)
+{
+    write->_queued_bytes = write->_span;
+    write->_logged = write->_superseded = write->_more = false;
+    write->_same_key = NULL;
+    write->_batch_count = write->_atomic_count = 1;
+}
+
+static void push(cairn_writer_t *w, cairn_write_t *write)
+{
+    cds_wfcq_node_init(&write->_node);
+    /* release: pairs with the acquire in take_batch() */
+    atomic_store_explicit(&write->_submitted, true, memory_order_release);
+    cds_wfcq_enqueue(&w->queue_head, &w->queue_tail, &write->_node);
+}
+
 cairn_err_t cairn_writer_enqueue(cairn_writer_t *w, cairn_write_t *write)
 {
     if (cairn_health_has_failed(w->health))
         return CAIRN_ERR_FAILED;
     if (write->_span > span_max(w))
         return CAIRN_ERR_TOO_LARGE;
-    uint64_t ops = atomic_fetch_add_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
-    uint64_t bytes =
-        atomic_fetch_add_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
-    /* alone it may be larger than the queue: else it could never pass */
-    if (ops >= w->options.queue_ops_max ||
-        (bytes != 0 && bytes + write->_span > w->options.queue_bytes_max)) {
-        atomic_fetch_sub_explicit(&w->counters.queued_ops, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&w->counters.queued_bytes, write->_span, memory_order_relaxed);
+    if (!reserve_queue(w, 1, write->_span))
         return CAIRN_ERR_QUEUE_FULL;
+    prepare(write);
+    push(w, write);
+    return CAIRN_OK;
+}
+
+cairn_err_t cairn_writer_enqueue_batch(cairn_writer_t *w, cairn_write_t *first, bool is_atomic)
+{
+    uint64_t bytes = 0, log_bytes = 0;
+    uint32_t count = 0;
+    cairn_write_t *last_record = NULL;
+    if (cairn_health_has_failed(w->health))
+        return CAIRN_ERR_FAILED;
+    for (cairn_write_t *write = first; write != NULL; write = write->next) {
+        ++count;
+        bytes += write->_span;
+        if (write->op != CAIRN_WRITE_GET)
+            log_bytes += write->_span;
+        if ((is_atomic ? log_bytes : write->_span) > span_max(w))
+            return CAIRN_ERR_TOO_LARGE;
     }
-    write->_queued_bytes = write->_span;
-    write->_logged = write->_superseded = false;
-    write->_same_key = NULL;
-    cds_wfcq_node_init(&write->_node);
-    /* release: pairs with the acquire in take_batch() */
-    atomic_store_explicit(&write->_submitted, true, memory_order_release);
-    cds_wfcq_enqueue(&w->queue_head, &w->queue_tail, &write->_node);
+    assert(count != 0 && count <= CAIRN_BATCH_OPS_MAX);
+    if (!reserve_queue(w, count, bytes))
+        return CAIRN_ERR_QUEUE_FULL;
+    for (cairn_write_t *write = first; write != NULL; write = write->next) {
+        prepare(write);
+        write->_more = is_atomic;
+        if (write->op != CAIRN_WRITE_GET)
+            last_record = write;
+    }
+    /* every operation but a get leaves a record, or the batch leaves none */
+    if (last_record != NULL)
+        last_record->_more = false;
+    first->_batch_count = count;
+    first->_atomic_count = is_atomic ? count : 1;
+    push(w, first);
     return CAIRN_OK;
 }
 

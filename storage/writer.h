@@ -55,8 +55,10 @@ void cairn_writer_stop(cairn_writer_t *writer, uint64_t *durable_version);
 /** As cairn_store_set_value_bytes_max(). Threads: any. */
 void cairn_writer_set_value_bytes_max(cairn_writer_t *writer, uint64_t bytes);
 
-/** As cairn_store_enqueue() and cairn_store_wake(). Threads: any. */
+/** As cairn_store_enqueue(), cairn_store_enqueue_batch() and cairn_store_wake(). Threads: any. */
 cairn_err_t cairn_writer_enqueue(cairn_writer_t *writer, cairn_write_t *write);
+cairn_err_t cairn_writer_enqueue_batch(cairn_writer_t *writer, cairn_write_t *first,
+                                       bool is_atomic);
 void cairn_writer_wake(cairn_writer_t *writer);
 
 const cairn_writer_counters_t *cairn_writer_counters(const cairn_writer_t *writer);

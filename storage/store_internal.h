@@ -1,0 +1,45 @@
+/*
+ * storage/store_internal.h - what store.c and batch.c share of the store.
+ */
+#ifndef CAIRN_STORAGE_STORE_INTERNAL_H
+#define CAIRN_STORAGE_STORE_INTERNAL_H
+
+#include "storage/clock.h"
+#include "storage/dir.h"
+#include "storage/iopool.h"
+#include "storage/probe.h"
+#include "storage/reclaimer.h"
+#include "storage/segments.h"
+#include "storage/store.h"
+#include "storage/writer.h"
+
+struct st_cairn_store_t {
+    cairn_store_options_t options;
+    cairn_dir_t dir;
+    cairn_health_t health;
+    cairn_clock_t clock;
+    cairn_segments_t segments;
+    cairn_index_t *index;
+    cairn_space_t *space;
+    cairn_iopool_t *iopool;
+    cairn_maintenance_t *maintenance;
+    cairn_writer_t *writer;
+    cairn_reclaimer_t *reclaimer;
+    _Atomic uint64_t loads;
+};
+
+/** Hashes the key of a write that is to be queued as this store does, whatever seed it came with. */
+void cairn_store_rehash(const cairn_store_t *store, cairn_write_t *write);
+
+/** What a get comes to whose probe has found `loc`. */
+cairn_err_t cairn_store_take(cairn_store_t *store, const cairn_probe_t *probe, uint64_t loc,
+                             cairn_value_t *value);
+
+/** The value at a location whose head is known to be good; `is_loaded`: its body too. */
+cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_loaded,
+                                cairn_value_t *value);
+
+/** Brings a record in and verifies it. Waits for the disk; the segment stays meanwhile. */
+cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * storage/writer_internal.h - what the two files of the writer share. Threads: the writer alone.
+ */
+#ifndef CAIRN_STORAGE_WRITER_INTERNAL_H
+#define CAIRN_STORAGE_WRITER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "storage/bell.h"
+#include "storage/decide.h"
+#include "storage/writer.h"
+
+struct st_cairn_writer_t {
+    cairn_writer_options_t options;
+    _Atomic uint64_t value_bytes_max; /* relaxed: a write decided a moment later sees it */
+    cairn_log_t log;
+    cairn_index_t *index;
+    cairn_space_t *space;
+    cairn_segments_t *segments;
+    cairn_maintenance_t *maintenance;
+    cairn_health_t *health;
+    cairn_clock_t *clock;
+    pthread_t thread;
+
+    struct cds_wfcq_head queue_head; /* any thread puts in, the writer takes out */
+    struct cds_wfcq_tail queue_tail;
+    cairn_bell_t bell;
+    _Atomic bool stopping;
+    cairn_writer_counters_t counters;
+
+    /* what has been taken and not yet been answered; NULL where it has */
+    cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX - 1 + CAIRN_BATCH_OPS_MAX];
+    size_t batch_count;
+    bool must_sync; /* somebody waits for what earlier commits left unsynced */
+    uint64_t answered_ops; /* that have been settled and not yet been handed back */
+    uint64_t answered_bytes;
+    cairn_sink_t *touched; /* sinks with something to hand back */
+    cairn_overlay_t overlay;
+};
+
+typedef enum en_admission_t {
+    ADMITTED,    /* decided, and in the commit if it has a record */
+    COMMIT_FULL, /* it goes into the next one */
+    SEGMENT_FULL /* it goes into the next segment */
+} admission_t;
+
+/** Bytes that this write must leave in the segment. */
+uint64_t cairn_writer_reserve(const cairn_writer_t *w, const cairn_write_t *write);
+
+/** Decides a write; what it framed is right for as long as nothing else is admitted before it. */
+cairn_decision_t cairn_writer_decide(cairn_writer_t *w, cairn_write_t *write, bool is_atomic,
+                                     uint64_t now_ms);
+
+/**
+ * Admits the atomic batch that begins at w->batch[from], whole or not at all. With ADMITTED all of its
+ * operations have been decided.
+ */
+admission_t cairn_writer_admit_batch(cairn_writer_t *w, size_t from, bool *is_open,
+                                     uint64_t now_ms);
+
+#endif
