@@ -1,9 +1,9 @@
 /*
  * server/batch.c - many operations in one request: POST /v1/batch.
  *
- * In steps: read the body; bring in what the writer would have to wait for; have the writer decide it
- * as one; answer. A batch of plain gets goes from the first step to the last. What takes long of the
- * first, second and last is done on the I/O pool, and the request waits meanwhile.
+ * In steps: read the body; bring in what the writer would have to wait for; have the writer decide
+ * it as one; answer. A batch of plain gets goes from the first step to the last. What takes long of
+ * the first, second and last is done on the I/O pool, and the request waits meanwhile.
  */
 #include "server/batch.h"
 
@@ -118,9 +118,10 @@ static const cairn_batch_op_t *find_failed(const cairn_batch_ops_t *ops)
 
 static void reply_too_large(const batch_t *batch)
 {
-    cairn_reply_problem(batch->req, CAIRN_PROBLEM_BATCH_TOO_LARGE,
-                        "an atomic batch must fit into a segment, storage.segment_bytes is %" PRIu64,
-                        cairn_worker_of(batch->req)->server->config->storage_segment_bytes);
+    cairn_reply_problem(
+        batch->req, CAIRN_PROBLEM_BATCH_TOO_LARGE,
+        "an atomic batch must fit into a segment, storage.segment_bytes is %" PRIu64,
+        cairn_worker_of(batch->req)->server->config->storage_segment_bytes);
 }
 
 /** the writer failed one operation, and so the batch; or all alike, and then no line is at fault */

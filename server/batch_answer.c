@@ -57,8 +57,11 @@ __attribute__((format(printf, 2, 3))) static void add(cairn_batch_answer_t *answ
 static size_t utf8_bytes(const uint8_t *at, size_t left)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t count = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3
-                 : at[0] >> 3 == 30 ? 4 : 0;
+    size_t count = at[0] < 0x80       ? 1
+                   : at[0] >> 5 == 6  ? 2
+                   : at[0] >> 4 == 14 ? 3
+                   : at[0] >> 3 == 30 ? 4
+                                      : 0;
     if (count <= 1 || count > left)
         return count == 1;
     uint32_t code = at[0] & (0x7fu >> count);
@@ -148,7 +151,10 @@ static void add_write_line(cairn_batch_answer_t *answer, const cairn_write_t *wr
     }
     bool is_incr = write->op == CAIRN_WRITE_INCR;
     bool is_new = write->op != CAIRN_WRITE_DELETE && !write->existed;
-    add(answer, "{\"status\":%d,\"version\":%" PRIu64, is_incr ? 200 : is_new ? 201 : 204,
+    add(answer, "{\"status\":%d,\"version\":%" PRIu64,
+        is_incr  ? 200
+        : is_new ? 201
+                 : 204,
         write->version);
     if (is_incr)
         add(answer, ",\"value\":\"%" PRId64 "\"", write->number);
@@ -174,8 +180,7 @@ static void find_some(cairn_batch_answer_t *answer, cairn_store_t *store,
 
 /** what a plain get comes to; COLD if it must not wait */
 static cairn_err_t get(cairn_batch_answer_t *answer, cairn_store_t *store,
-                       const cairn_batch_ops_t *ops, size_t at, bool may_wait,
-                       cairn_value_t *value)
+                       const cairn_batch_ops_t *ops, size_t at, bool may_wait, cairn_value_t *value)
 {
     if (at < answer->_found_from || at >= answer->_found_to)
         find_some(answer, store, ops, at);

@@ -27,8 +27,8 @@ void cairn_batch_answer_dispose(cairn_batch_answer_t *answer);
 
 /**
  * Adds lines until there are `bytes_max` or a few more, or lines for `ops_max` operations. Without
- * `may_wait` (which is for the I/O pool) it also stops before a value that is large or not in memory.
- * True when the last line has been added.
+ * `may_wait` (which is for the I/O pool) it also stops before a value that is large or not in
+ * memory. True when the last line has been added.
  */
 bool cairn_batch_answer_fill(cairn_batch_answer_t *answer, cairn_store_t *store,
                              const cairn_batch_ops_t *ops, size_t bytes_max, size_t ops_max,

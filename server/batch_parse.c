@@ -376,10 +376,10 @@ static bool take_line(parser_t *p, const char *text, size_t count)
                       "byte %d of the line: this is not JSON as expected, "
                       "{\"op\":\"put\",\"key\":\"foo\",\"value\":\"bar\"}",
                       error.position);
-    bool ok = json_is_object(json)
-                  ? take_operation(p, json, add_op(p->ops, p->line))
-                  : refuse(p, CAIRN_PROBLEM_BAD_JSON, "a line is an object, "
-                                                      "{\"op\":\"get\",\"key\":\"foo\"}");
+    bool ok = json_is_object(json) ? take_operation(p, json, add_op(p->ops, p->line))
+                                   : refuse(p, CAIRN_PROBLEM_BAD_JSON,
+                                            "a line is an object, "
+                                            "{\"op\":\"get\",\"key\":\"foo\"}");
     json_decref(json);
     return ok;
 }

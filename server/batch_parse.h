@@ -2,7 +2,8 @@
  * server/batch_parse.h - the body of a batch: NDJSON, an operation a line.
  *
  * A body is read whole before anything of it happens, and a line that is wrong in itself, or that
- * the token may not ask for, refuses all of it. Lines of nothing but white space are skipped, but counted.
+ * the token may not ask for, refuses all of it. Lines of nothing but white space are skipped, but
+ * counted.
  *
  * Threads: any; all of this works on memory that the caller owns.
  */
@@ -14,8 +15,8 @@
 
 typedef struct st_cairn_batch_op_t {
     cairn_write_t *write;
-    size_t line;                    /* of the body, counted from 1 */
-    void *_conditions;              /* what the write borrows */
+    size_t line;       /* of the body, counted from 1 */
+    void *_conditions; /* what the write borrows */
     void *_decoded;
     struct json_t *_value;
 } cairn_batch_op_t;

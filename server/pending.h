@@ -2,8 +2,8 @@
  * server/pending.h - requests that wait: for the writer, or for a record to come from the disk.
  *
  * A request of HTTP/1, the only protocol spoken here, does not die before it is answered: libh2o
- * neither reads from its connection nor times it out. So what waits points to its request, and a write
- * borrows the body in place.
+ * neither reads from its connection nor times it out. So what waits points to its request, and a
+ * write borrows the body in place.
  */
 #ifndef CAIRN_SERVER_PENDING_H
 #define CAIRN_SERVER_PENDING_H
@@ -24,8 +24,9 @@ void cairn_pending_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc,
 typedef void (*cairn_pending_answer_cb)(h2o_req_t *req, const cairn_write_t *write);
 
 /**
- * Queues a write for the request, which `on_written` answers; what the writer will look at is brought
- * in before, so that it need not wait for the disk. A write that cannot be queued is answered here.
+ * Queues a write for the request, which `on_written` answers; what the writer will look at is
+ * brought in before, so that it need not wait for the disk. A write that cannot be queued is
+ * answered here.
  *
  * Owner: takes `write`, and NULL for one there was no memory for.
  */
@@ -35,8 +36,8 @@ void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_ans
 typedef void (*cairn_pending_batch_cb)(h2o_req_t *req, void *ctx);
 
 /**
- * Queues operations linked by `next` as one, `count` of them. They stay the caller's; until on_batch is
- * called, which it is unless this fails, the writer works on them.
+ * Queues operations linked by `next` as one, `count` of them. They stay the caller's; until
+ * on_batch is called, which it is unless this fails, the writer works on them.
  */
 cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t count, bool is_atomic,
                                 cairn_pending_batch_cb on_batch, void *ctx);

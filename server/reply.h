@@ -61,8 +61,8 @@ typedef enum en_cairn_problem_t {
 } cairn_problem_t;
 
 /**
- * Answers with a problem (RFC 9457). `format` makes the detail, ASCII text for a person. Headers set
- * before stay; 503 gets Retry-After.
+ * Answers with a problem (RFC 9457). `format` makes the detail, ASCII text for a person. Headers
+ * set before stay; 503 gets Retry-After.
  */
 void cairn_reply_problem(h2o_req_t *req, cairn_problem_t problem, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -88,7 +88,8 @@ void cairn_reply_empty(h2o_req_t *req, int status, const char *reason);
 /** Begins an answer whose body `generator` sends. Every answer begins here. */
 void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator);
 
-/** The body of an answer whose status and headers are set; HEAD gets none. It outlives the request. */
+/** The body of an answer whose status and headers are set; HEAD gets none. It outlives the request.
+ */
 void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count);
 
 /** A text made for this answer, of static type, copied. */
@@ -98,8 +99,8 @@ void cairn_reply_text(h2o_req_t *req, const char *content_type, const char *text
 void cairn_reply_add_etag(h2o_req_t *req, uint64_t version);
 
 /**
- * Answers GET or HEAD with a value and all that is stored with it: 200; or 206, 304, 412, 416 as the
- * request's conditions and range have it. Pins the value for as long as it is being sent.
+ * Answers GET or HEAD with a value and all that is stored with it: 200; or 206, 304, 412, 416 as
+ * the request's conditions and range have it. Pins the value for as long as it is being sent.
  */
 void cairn_reply_value(h2o_req_t *req, const cairn_value_t *value);
 

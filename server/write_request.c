@@ -68,9 +68,10 @@ static bool read_ttl(h2o_req_t *req, uint64_t *ttl_ms)
     if (cairn_units_parse_ms(text.base, text.len, ttl_ms) == CAIRN_UNITS_OK && *ttl_ms != 0 &&
         *ttl_ms <= CAIRN_TTL_MS_MAX)
         return true;
-    cairn_reply_problem(req, CAIRN_PROBLEM_BAD_TTL,
-                        "a time to live is a number with ms, s, m, h or d, such as 90s, from 1ms to "
-                        "36525d");
+    cairn_reply_problem(
+        req, CAIRN_PROBLEM_BAD_TTL,
+        "a time to live is a number with ms, s, m, h or d, such as 90s, from 1ms to "
+        "36525d");
     return false;
 }
 

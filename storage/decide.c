@@ -11,8 +11,9 @@
 /** what the key has */
 typedef struct st_present_t {
     cairn_current_t current;
-    bool is_damaged; /* there is something, and it cannot be read */
-    bool has_no_whole; /* its value is in this commit in pieces, and there is no memory to join them */
+    bool is_damaged;   /* there is something, and it cannot be read */
+    bool has_no_whole; /* its value is in this commit in pieces, and there is no memory to join them
+                        */
     const cairn_record_t *record; /* NULL if there is none */
     cairn_loc_t loc;
     cairn_segment_t *segment; /* NULL if the record is in this commit */
@@ -40,7 +41,8 @@ static void look_up(present_t *present, const cairn_write_t *write, cairn_index_
     *present = (present_t){.record = NULL};
     cairn_write_t *earlier = cairn_overlay_find(overlay, &write->key);
     if (earlier != NULL) {
-        const cairn_record_t *r = reads_value(write) ? cairn_write_whole(earlier) : earlier->_record;
+        const cairn_record_t *r =
+            reads_value(write) ? cairn_write_whole(earlier) : earlier->_record;
         present->has_no_whole = r == NULL;
         present->loc = earlier->_loc;
         if (earlier->op != CAIRN_WRITE_DELETE && r != NULL)
@@ -123,8 +125,7 @@ static cairn_err_t decide(cairn_write_t *write, const present_t *present,
     bool is_get = write->op == CAIRN_WRITE_GET;
     if (present->is_damaged && (reads_value(write) || is_get || write->conditions != NULL))
         return CAIRN_ERR_DAMAGED;
-    if (write->conditions != NULL &&
-        !cairn_conditions_hold(write->conditions, &present->current))
+    if (write->conditions != NULL && !cairn_conditions_hold(write->conditions, &present->current))
         return CAIRN_ERR_PRECONDITION;
     if (is_get)
         return decide_get(write, present, space, limits);

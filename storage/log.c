@@ -1,10 +1,9 @@
 /*
  * storage/log.c - append and make durable.
  *
- * A commit is laid out in one buffer: its MARK, then head, key and meta of each record, small values
- * copied behind them, large ones spliced in by an iovec of their own. What is left when the buffer is
- * full is spliced too. The MARK speaks of the whole
- * commit, so it is filled in last.
+ * A commit is laid out in one buffer: its MARK, then head, key and meta of each record, small
+ * values copied behind them, large ones spliced in by an iovec of their own. What is left when the
+ * buffer is full is spliced too. The MARK speaks of the whole commit, so it is filled in last.
  */
 #include "storage/log.h"
 
@@ -152,8 +151,8 @@ void cairn_log_add(cairn_log_t *log, cairn_write_t *write, uint64_t now_ms)
     uint64_t offset = log->commit_end;
     r->version = ++log->commit_version;
     /* afresh: it may have been added before, to a commit it was taken back from */
-    r->written = (r->written & TYPE_MASK) | (write->_more ? MORE_BIT : 0) |
-                 (now_ms & CAIRN_MS48_MAX);
+    r->written =
+        (r->written & TYPE_MASK) | (write->_more ? MORE_BIT : 0) | (now_ms & CAIRN_MS48_MAX);
     r->head_sum = cairn_record_head_sum(r, log->active->salt, offset);
     log->chain = cairn_chain_next(&log->chain, r);
     ++log->commit_records;

@@ -2,8 +2,8 @@
  * storage/log.h - append and make durable: the narrow door to the tail of the log.
  *
  * One commit is: cairn_log_begin(), cairn_log_add() for each record, cairn_log_write() (a
- * pwritev, or a few), cairn_log_sync() (one fdatasync), cairn_log_publish(). The outcomes are those a log on
- * another medium would have too: OK, full, failed.
+ * pwritev, or a few), cairn_log_sync() (one fdatasync), cairn_log_publish(). The outcomes are those
+ * a log on another medium would have too: OK, full, failed.
  *
  * Knows versions, bytes and the active segment; knows neither keys nor conditions nor the index.
  * Threads: the writer alone (recovery before it starts).
@@ -32,11 +32,11 @@ typedef struct st_cairn_log_t {
     uint64_t end;            /* of what has been written to it */
     uint64_t last_version;   /* given out and written */
     uint64_t durable_version;
-    cairn_chain_t chain; /* after all that has been written */
+    cairn_chain_t chain;        /* after all that has been written */
     uint64_t unsynced_since_ns; /* monotonic; 0 when everything written is durable */
-    bool marked;    /* nothing has been logged that no MARK speaks of as durable */
-    bool in_memory; /* nothing to sync */
-    cairn_link_t link; /* of the active segment; written with its first commit */
+    bool marked;                /* nothing has been logged that no MARK speaks of as durable */
+    bool in_memory;             /* nothing to sync */
+    cairn_link_t link;          /* of the active segment; written with its first commit */
 
     /* the commit under construction */
     uint64_t commit_end;   /* where its next record will lie */
@@ -68,7 +68,8 @@ typedef struct st_cairn_log_point_t {
 cairn_err_t cairn_log_init(cairn_log_t *log);
 void cairn_log_dispose(cairn_log_t *log);
 
-/** Continues at the published end of `active`, as recovery left it; NULL: the first roll opens one. */
+/** Continues at the published end of `active`, as recovery left it; NULL: the first roll opens one.
+ */
 void cairn_log_resume(cairn_log_t *log, cairn_segment_t *active, uint64_t last_version,
                       const cairn_chain_t *chain);
 

@@ -3,8 +3,8 @@
  *
  * A write, from the outside: cairn_write_create() frames it, cairn_store_submit() queues it, the
  * writer decides, logs and syncs it together with whatever else is waiting, and `on_done` of its
- * sink hands it back, decided. A read: cairn_store_get() finds the value in the map; if it is not in
- * memory (COLD), cairn_store_load() brings it in on the I/O pool and `on_done` says when.
+ * sink hands it back, decided. A read: cairn_store_get() finds the value in the map; if it is not
+ * in memory (COLD), cairn_store_load() brings it in on the I/O pool and `on_done` says when.
  *
  * Threads: those that call get, load or submit are registered by cairn_thread_register() and
  * announce a quiescent state between requests; a value got is theirs until then, or for as long as
@@ -57,7 +57,8 @@ cairn_err_t cairn_store_open(cairn_store_t **store, const cairn_store_options_t 
 
 /**
  * Finishes what is queued, syncs, stops the threads and frees. Every thread has unregistered, every
- * pin is released and nobody submits any more. Returns whether all that was acknowledged is on disk.
+ * pin is released and nobody submits any more. Returns whether all that was acknowledged is on
+ * disk.
  */
 cairn_err_t cairn_store_close(cairn_store_t *store);
 
@@ -97,22 +98,24 @@ typedef struct st_cairn_value_t {
  * `loaded` is the location a load has just brought in and verified, else 0. Does no I/O, unless the
  * kernel took a page away in the instant since it was seen in memory.
  *
- * Returns OK (the value stays until the thread's next quiescent state, longer if pinned); NOT_FOUND;
- * COLD (`value->loc` is to be loaded, by this thread, before its next quiescent state); DAMAGED.
+ * Returns OK (the value stays until the thread's next quiescent state, longer if pinned);
+ * NOT_FOUND; COLD (`value->loc` is to be loaded, by this thread, before its next quiescent state);
+ * DAMAGED.
  */
 cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64_t loaded,
                             cairn_value_t *value);
 
 /**
- * Whether a write of this key would have to wait for the disk to see what is there now: its head, or
- * `whole` for a write that builds upon the value.
+ * Whether a write of this key would have to wait for the disk to see what is there now: its head,
+ * or `whole` for a write that builds upon the value.
  *
  * Returns OK, or COLD with `*loc` to load before submitting.
  */
 cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool whole,
                              uint64_t *loc);
 
-/** The time that expiry is measured by: the wall clock, which never runs backwards here. Any thread.
+/** The time that expiry is measured by: the wall clock, which never runs backwards here. Any
+ * thread.
  */
 uint64_t cairn_store_now_ms(const cairn_store_t *store);
 
@@ -123,9 +126,9 @@ void cairn_value_unpin(const cairn_value_t *value);
 /** a record to be brought in; the caller's memory until on_done has been called */
 typedef struct st_cairn_load_t cairn_load_t;
 struct st_cairn_load_t {
-    uint64_t loc;                         /* from a COLD answer */
-    void (*on_done)(cairn_load_t *load);  /* on a thread of the I/O pool */
-    cairn_err_t err;                      /* out: OK, DAMAGED, IO */
+    uint64_t loc;                        /* from a COLD answer */
+    void (*on_done)(cairn_load_t *load); /* on a thread of the I/O pool */
+    cairn_err_t err;                     /* out: OK, DAMAGED, IO */
     cairn_load_t *_next;
     cairn_store_t *_store;
     struct st_cairn_segment_t *_segment;
@@ -164,29 +167,31 @@ struct st_cairn_write_t {
     cairn_durability_t durability;
     cairn_key_t key;
     cairn_sink_t *sink;
-    void *ctx; /* the submitter's */
+    void *ctx;                            /* the submitter's */
     const cairn_conditions_t *conditions; /* NULL: none. Borrowed until on_done */
-    uint64_t ttl_ms; /* 0: none; incr and append then keep the one there is */
-    int64_t by;      /* incr */
+    uint64_t ttl_ms;                      /* 0: none; incr and append then keep the one there is */
+    int64_t by;                           /* incr */
 
     /* out: OK; NOT_FOUND (delete), PRECONDITION, NOT_A_NUMBER, OVERFLOW, TOO_LARGE (append),
      * DAMAGED (what it would build upon); ABORTED (another of its atomic batch failed);
      * DISK_FULL, FAILED, UNKNOWN, NOMEM */
     cairn_err_t err;
-    bool existed;       /* out: there was a value before this */
-    uint64_t version;   /* out: of this write; of the present value if a condition failed (0: none).
-                         * In for SYNC: up to which */
-    int64_t number;     /* out: of incr */
+    bool existed;     /* out: there was a value before this */
+    uint64_t version; /* out: of this write; of the present value if a condition failed (0: none).
+                       * In for SYNC: up to which */
+    int64_t number;   /* out: of incr */
     cairn_write_t *next; /* in: in a batch; out: in the list handed to on_done */
 
     /* the writer's */
     struct cds_wfcq_node _node; /* of a batch only the first is in the queue */
-    _Atomic bool _submitted; /* release in submit, acquire in the writer: carries all of the above */
-    bool _logged;            /* it has a record in this commit */
-    bool _superseded;        /* a later async write of this commit is already in the index */
-    bool _more;              /* the next record belongs to the same atomic batch */
-    uint32_t _batch_count;   /* operations queued as one; 1 for a single one */
-    uint32_t _atomic_count;  /* operations, this one first, that are applied together or not at all */
+    _Atomic bool
+        _submitted;        /* release in submit, acquire in the writer: carries all of the above */
+    bool _logged;          /* it has a record in this commit */
+    bool _superseded;      /* a later async write of this commit is already in the index */
+    bool _more;            /* the next record belongs to the same atomic batch */
+    uint32_t _batch_count; /* operations queued as one; 1 for a single one */
+    uint32_t
+        _atomic_count; /* operations, this one first, that are applied together or not at all */
     cairn_write_t *_same_key; /* the write of the same key before this one in the commit */
     uint64_t _loc;
     uint64_t _span;
@@ -198,18 +203,19 @@ struct st_cairn_write_t {
     struct st_cairn_segment_t *_middle_segment; /* pinned for it */
     const void *_tail; /* a value too large to copy: borrowed from the submitter */
     size_t _tail_bytes;
-    struct st_cairn_record_t *_whole; /* a copy in one piece, for those that build upon it */
+    struct st_cairn_record_t *_whole;        /* a copy in one piece, for those that build upon it */
     struct st_cairn_segment_t *_got_segment; /* pinned: what a get has found is in it, at _loc */
-    cairn_bytes_t _given;      /* by the submitter, to put or to append */
-    cairn_bytes_t _given_meta; /* for a value that incr or append makes */
+    cairn_bytes_t _given;                    /* by the submitter, to put or to append */
+    cairn_bytes_t _given_meta;               /* for a value that incr or append makes */
 };
 
 /** values up to this size are copied by cairn_write_create(), larger ones are borrowed */
 #define CAIRN_WRITE_COPY_BYTES 4096
 
 /**
- * Makes a write. `value` above CAIRN_WRITE_COPY_BYTES, and that of an append in any case, is borrowed
- * until the write has come back through the sink. The caller sets sink, ctx and what it asks for.
+ * Makes a write. `value` above CAIRN_WRITE_COPY_BYTES, and that of an append in any case, is
+ * borrowed until the write has come back through the sink. The caller sets sink, ctx and what it
+ * asks for.
  *
  * Owner: freed by cairn_write_destroy() before submit or after on_done. NULL when out of memory.
  */
@@ -227,8 +233,8 @@ void cairn_write_destroy(cairn_write_t *write);
 cairn_err_t cairn_store_submit(cairn_store_t *store, cairn_write_t *write);
 
 /**
- * The two halves of submit, for a thread that has many writes at hand: enqueue each, then wake once.
- * The writer may take them earlier; without the wake it may take them never.
+ * The two halves of submit, for a thread that has many writes at hand: enqueue each, then wake
+ * once. The writer may take them earlier; without the wake it may take them never.
  */
 cairn_err_t cairn_store_enqueue(cairn_store_t *store, cairn_write_t *write);
 void cairn_store_wake(cairn_store_t *store);
@@ -240,12 +246,12 @@ void cairn_store_wake(cairn_store_t *store);
 
 /**
  * Queues operations linked by `next`, 1 to CAIRN_BATCH_OPS_MAX of them, to be decided one after the
- * other with nothing between them, and as far as a commit goes in one commit. Each comes back through
- * its sink.
+ * other with nothing between them, and as far as a commit goes in one commit. Each comes back
+ * through its sink.
  *
- * `is_atomic`: one log commit, all or nothing, in a crash too. If one fails none is applied: it has its
- * error, the others have ABORTED. A get that finds nothing has not failed. They have one durability.
- * TOO_LARGE on all of them: together they do not fit a segment.
+ * `is_atomic`: one log commit, all or nothing, in a crash too. If one fails none is applied: it has
+ * its error, the others have ABORTED. A get that finds nothing has not failed. They have one
+ * durability. TOO_LARGE on all of them: together they do not fit a segment.
  *
  * Errors: as cairn_store_enqueue(); then all of them are still the caller's. To be followed by
  * cairn_store_wake().
@@ -253,8 +259,8 @@ void cairn_store_wake(cairn_store_t *store);
 cairn_err_t cairn_store_enqueue_batch(cairn_store_t *store, cairn_write_t *first, bool is_atomic);
 
 /**
- * The value that a get has found, once it has come back with OK; it stays until the get is destroyed.
- * `may_wait` for the disk: on a thread of the I/O pool only.
+ * The value that a get has found, once it has come back with OK; it stays until the get is
+ * destroyed. `may_wait` for the disk: on a thread of the I/O pool only.
  *
  * Returns OK; COLD unless it may wait; DAMAGED, IO.
  */
@@ -269,8 +275,8 @@ void cairn_store_get_batch(cairn_store_t *store, size_t count, const cairn_key_t
                            cairn_value_t *values, cairn_err_t *errs);
 
 /**
- * Runs a job on the I/O pool, on a thread that is registered and counts as a worker does: what it got
- * is its own until it announces a quiescent state, and at its end.
+ * Runs a job on the I/O pool, on a thread that is registered and counts as a worker does: what it
+ * got is its own until it announces a quiescent state, and at its end.
  */
 void cairn_store_run(cairn_store_t *store, cairn_job_t *job);
 
@@ -282,8 +288,8 @@ cairn_err_t cairn_store_get_waiting(cairn_store_t *store, const cairn_key_t *key
                                     cairn_value_t *value);
 
 /**
- * Brings in what cairn_store_peek() would look at; this is a quiescent state. Damage is for the writer
- * to find. Threads: inside a job of cairn_store_run().
+ * Brings in what cairn_store_peek() would look at; this is a quiescent state. Damage is for the
+ * writer to find. Threads: inside a job of cairn_store_run().
  */
 void cairn_store_warm(cairn_store_t *store, const cairn_key_t *key, bool whole);
 
@@ -310,9 +316,9 @@ typedef struct st_cairn_store_stats_t {
     uint64_t commit_bytes;
     uint64_t sync_ns_sum;
     uint64_t syncs[CAIRN_HISTOGRAM_BUCKETS];
-    uint64_t loads;  /* cold records brought in */
-    bool disk_full;  /* no next segment can be made */
-    bool failed;     /* poisoned: read-only */
+    uint64_t loads; /* cold records brought in */
+    bool disk_full; /* no next segment can be made */
+    bool failed;    /* poisoned: read-only */
     bool in_memory;
 } cairn_store_stats_t;
 

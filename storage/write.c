@@ -60,14 +60,14 @@ cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, c
     bool is_framed_now = op == CAIRN_WRITE_PUT || op == CAIRN_WRITE_DELETE;
     size_t buffer_bytes =
         CAIRN_RECORD_HEAD_BYTES + key->count + body_room(op, meta.count, value.count);
-    /* one that is framed when it is decided, perhaps twice, keeps what was given behind its buffer */
+    /* one that is framed when it is decided, perhaps twice, keeps what was given behind its buffer
+     */
     size_t kept_bytes = is_framed_now ? 0 : meta.count;
     cairn_write_t *write = cairn_os->alloc(sizeof(*write) + buffer_bytes + kept_bytes);
     if (write == NULL)
         return NULL;
     uint8_t *kept = (uint8_t *)(write + 1) + buffer_bytes;
-    cairn_record_type_t type =
-        op == CAIRN_WRITE_DELETE ? CAIRN_RECORD_DELETE : CAIRN_RECORD_PUT;
+    cairn_record_type_t type = op == CAIRN_WRITE_DELETE ? CAIRN_RECORD_DELETE : CAIRN_RECORD_PUT;
     *write = (cairn_write_t){
         .op = op,
         .by = 1,

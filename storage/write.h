@@ -15,8 +15,8 @@ void cairn_write_frame_number(cairn_write_t *write, const cairn_record_t *presen
 
 /**
  * Makes the write a PUT of the value of `present` (NULL if there is none) and what was given to
- * append to it, with the meta of `present`. A large value is borrowed from the map of `segment`, which
- * is pinned until cairn_write_unframe().
+ * append to it, with the meta of `present`. A large value is borrowed from the map of `segment`,
+ * which is pinned until cairn_write_unframe().
  */
 void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
                               cairn_segment_t *segment);

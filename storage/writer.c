@@ -327,8 +327,8 @@ static void take_batch(cairn_writer_t *w)
         if (node == NULL)
             break;
         cairn_write_t *write = (cairn_write_t *)((char *)node - offsetof(cairn_write_t, _node));
-        /* acquire: pairs with the release in enqueue; the queue orders the same, but a race detector
-         * cannot see into it */
+        /* acquire: pairs with the release in enqueue; the queue orders the same, but a race
+         * detector cannot see into it */
         bool submitted = atomic_load_explicit(&write->_submitted, memory_order_acquire);
         assert(submitted);
         (void)submitted;

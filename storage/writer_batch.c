@@ -2,9 +2,9 @@
  * storage/writer_batch.c - deciding a batch that happens whole or not at all.
  *
  * Its operations are decided one after the other, each added to the commit and the overlay so that
- * the next one sees it. When one fails, or has no room, both are cut back to where they were: nothing
- * of the batch has left the writer by then. In the log its records follow each other in one commit,
- * all but the last with MORE, and recovery takes them together or not at all.
+ * the next one sees it. When one fails, or has no room, both are cut back to where they were:
+ * nothing of the batch has left the writer by then. In the log its records follow each other in one
+ * commit, all but the last with MORE, and recovery takes them together or not at all.
  */
 #include "storage/writer_internal.h"
 
@@ -40,8 +40,8 @@ static void refuse_batch(cairn_writer_t *w, size_t from, cairn_err_t err)
 }
 
 /**
- * One operation of an atomic batch, into a commit that `is_shared` with writes before the batch. With
- * ADMITTED, its err says whether it has failed.
+ * One operation of an atomic batch, into a commit that `is_shared` with writes before the batch.
+ * With ADMITTED, its err says whether it has failed.
  */
 static admission_t admit_part(cairn_writer_t *w, cairn_write_t *write, bool is_shared,
                               uint64_t now_ms)
@@ -82,6 +82,9 @@ static admission_t admit_parts(cairn_writer_t *w, size_t from, bool is_shared, u
         if (admission == ADMITTED && !has_failed(write))
             continue;
         cairn_err_t err = write->err;
+        /* a version that the batch itself would have made is none that anybody may hear of */
+        if (write->version > before.commit_version)
+            write->version = 0;
         take_back(w, from, i - from + 1);
         cairn_log_cut(&w->log, &before);
         if (admission == SEGMENT_FULL && is_first_in_segment(w, is_shared)) {

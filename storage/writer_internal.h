@@ -31,7 +31,7 @@ struct st_cairn_writer_t {
     /* what has been taken and not yet been answered; NULL where it has */
     cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX - 1 + CAIRN_BATCH_OPS_MAX];
     size_t batch_count;
-    bool must_sync; /* somebody waits for what earlier commits left unsynced */
+    bool must_sync;        /* somebody waits for what earlier commits left unsynced */
     uint64_t answered_ops; /* that have been settled and not yet been handed back */
     uint64_t answered_bytes;
     cairn_sink_t *touched; /* sinks with something to hand back */
@@ -52,8 +52,8 @@ cairn_decision_t cairn_writer_decide(cairn_writer_t *w, cairn_write_t *write, bo
                                      uint64_t now_ms);
 
 /**
- * Admits the atomic batch that begins at w->batch[from], whole or not at all. With ADMITTED all of its
- * operations have been decided.
+ * Admits the atomic batch that begins at w->batch[from], whole or not at all. With ADMITTED all of
+ * its operations have been decided.
  */
 admission_t cairn_writer_admit_batch(cairn_writer_t *w, size_t from, bool *is_open,
                                      uint64_t now_ms);
