@@ -19,6 +19,7 @@
 #define QUICK_BODY_BYTES 16384
 #define QUICK_ANSWER_BYTES 65536
 #define QUICK_ANSWER_OPS 256
+#define QUICK_DISPOSE_OPS 1024
 /** an answer goes out in pieces of about this size */
 #define PIECE_BYTES 262144
 
@@ -158,10 +159,7 @@ static void on_decided(h2o_req_t *req, void *ctx)
 
 static void decide(batch_t *batch)
 {
-    cairn_batch_op_t *list = batch->ops.list;
-    for (size_t i = 0; i < batch->ops.count; ++i)
-        list[i].write->next = i + 1 < batch->ops.count ? list[i + 1].write : NULL;
-    cairn_err_t err = cairn_pending_batch(batch->req, list[0].write, batch->ops.count,
+    cairn_err_t err = cairn_pending_batch(batch->req, batch->ops.list[0].write, batch->ops.count,
                                           batch->is_atomic, on_decided, batch);
     if (err == CAIRN_ERR_TOO_LARGE)
         reply_too_large(batch);
@@ -259,11 +257,30 @@ static void begin(batch_t *batch)
 
 /* ---------------------------------------------------------------- the request */
 
+/** what a request leaves behind */
+typedef struct st_remains_t {
+    cairn_job_t super;
+    cairn_batch_ops_t ops;
+} remains_t;
+
+static void bury(cairn_job_t *super)
+{
+    remains_t *remains = (remains_t *)super;
+    cairn_batch_ops_dispose(&remains->ops);
+    free(remains);
+}
+
 static void on_dispose(void *p)
 {
     batch_t *batch = p;
-    cairn_batch_ops_dispose(&batch->ops);
     cairn_batch_answer_dispose(&batch->answer);
+    if (batch->ops.count <= QUICK_DISPOSE_OPS) {
+        cairn_batch_ops_dispose(&batch->ops);
+        return;
+    }
+    remains_t *remains = h2o_mem_alloc(sizeof(*remains));
+    *remains = (remains_t){.super.run = bury, .ops = batch->ops}; /* the job owns them now */
+    cairn_store_run(batch->store, &remains->super);
 }
 
 /** false, and the request has been answered, unless it is true, false or not given */

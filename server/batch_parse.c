@@ -397,6 +397,8 @@ bool cairn_batch_parse(cairn_bytes_t body, const cairn_batch_limits_t *limits,
             return false;
         at = line_end + 1;
     }
+    for (size_t i = 0; i + 1 < ops->count; ++i)
+        ops->list[i].write->next = ops->list[i + 1].write;
     return true;
 }
 

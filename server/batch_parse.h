@@ -44,7 +44,8 @@ typedef struct st_cairn_batch_fault_t {
 } cairn_batch_fault_t;
 
 /**
- * Reads a body into `ops`, which is empty. On false `fault` says what is wrong with it.
+ * Reads a body into `ops`, which is empty, and links the writes by `next`. On false `fault` says
+ * what is wrong with it.
  *
  * Owner: cairn_batch_ops_dispose() ends `ops` in either case. The body is not kept.
  */
