@@ -603,6 +603,38 @@ static void large_values(void)
     http_close(&conn);
 }
 
+/* a client that goes while its answer is being made and sent leaves nothing behind */
+static void vanishing_client(void)
+{
+    enum { LARGE = 2 << 20 };
+    char *body = malloc(2 * LARGE);
+    http_conn_t conn;
+    site_open(&site, &conn);
+    size_t at = (size_t)sprintf(body, "{\"op\":\"put\",\"key\":\"van\",\"value\":\"");
+    memset(body + at, 'v', LARGE);
+    strcpy(body + at + LARGE, "\"}\n");
+    free(ask(&conn, TARGET, body, strlen(body)));
+    size_t fds = open_fd_count(site.server.pid);
+    size_t bytes = 0;
+    for (int i = 0; i < 40; ++i)
+        bytes += (size_t)sprintf(body + bytes, "{\"op\":\"get\",\"key\":\"van\"}\n");
+    for (unsigned i = 0; i < 8; ++i) {
+        http_conn_t gone;
+        char head[128];
+        site_open(&site, &gone);
+        int n = snprintf(head, sizeof(head),
+                         "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                         i % 2 ? ATOMIC : TARGET, bytes);
+        CU_ASSERT(http_send(&gone, head, (size_t)n) && http_send(&gone, body, bytes));
+        sleep_ms(3 * i);
+        http_reset(&gone);
+    }
+    CU_ASSERT(fd_count_comes_to(site.server.pid, fds));
+    CU_ASSERT(site_answers(&site));
+    free(body);
+    http_close(&conn);
+}
+
 /* ---------------------------------------------------------------- crashes */
 
 enum { CRASH_KEYS = 200 };
@@ -693,5 +725,6 @@ void suite_http_batch(void)
     CU_add_test(s, "an atomic batch fails whole, and names the line", atomic_failure);
     CU_add_test(s, "ten thousand operations are one commit", ten_thousand);
     CU_add_test(s, "large values", large_values);
+    CU_add_test(s, "a client that vanishes leaves nothing behind", vanishing_client);
     CU_add_test(s, "killed in the middle, a batch is whole or none", killed_in_the_middle);
 }
