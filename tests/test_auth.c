@@ -293,7 +293,23 @@ static const row_t rows[] = {
     {"GET", "/v1/stats", NULL, CAIRN_SCOPE_ADMIN, false},
     {"POST", "/v1/admin/compact", "", CAIRN_SCOPE_ADMIN, false},
     {"POST", "/v1/admin/snapshot?name=a", "", CAIRN_SCOPE_ADMIN, false},
-    {"POST", "/v1/batch", "", CAIRN_SCOPE_WRITE, false},
+    {"GET", "/v1/batch", NULL, CAIRN_SCOPE_READ, true}, /* a 405 */
+    {"POST", "/v1/batch", "", CAIRN_SCOPE_READ, true},
+    {"POST", "/v1/batch", "{\"op\":\"get\",\"key\":\"a\"}", CAIRN_SCOPE_READ, false},
+    {"POST", "/v1/batch", "{\"op\":\"get\",\"key\":\"shop/a\"}", CAIRN_SCOPE_READ, true},
+    {"POST", "/v1/batch", "{\"op\":\"get\",\"key_b64\":\"c2hvcA==\"}", CAIRN_SCOPE_READ, false},
+    {"POST", "/v1/batch", "{\"op\":\"get\",\"key_b64\":\"c2hvcC9h\"}", CAIRN_SCOPE_READ, true},
+    {"POST", "/v1/batch?atomic=true",
+     "{\"op\":\"get\",\"key\":\"shop/a\"}\n{\"op\":\"get\",\"key\":\"a\"}", CAIRN_SCOPE_READ, false},
+    {"POST", "/v1/batch", "{\"op\":\"put\",\"key\":\"a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE, false},
+    {"POST", "/v1/batch", "{\"op\":\"put\",\"key\":\"shop/a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE,
+     true},
+    {"POST", "/v1/batch", "{\"op\":\"append\",\"key\":\"shop/a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE,
+     true},
+    {"POST", "/v1/batch", "{\"op\":\"incr\",\"key\":\"shop/n\"}", CAIRN_SCOPE_WRITE, true},
+    {"POST", "/v1/batch",
+     "{\"op\":\"get\",\"key\":\"shop/a\"}\n{\"op\":\"delete\",\"key\":\"shop/b\"}", CAIRN_SCOPE_WRITE,
+     true},
     {"GET", "/v1/keys?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
     {"GET", "/v1/scan?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
     {"GET", "/v1/changes?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
@@ -419,6 +435,51 @@ static void what_is_refused_has_not_been_done(void)
     http_close(&conn);
 }
 
+/* one line too far refuses the whole batch, which says where; large ones are read on another thread */
+static void a_batch_is_refused_whole(void)
+{
+    static const char allowed[] = "{\"op\":\"put\",\"key\":\"shop/batch\",\"value\":\"2\"}\n";
+    static const struct {
+        const char *kind, *target, *last, *line;
+        size_t before;
+    } batches[] = {
+        {"shop-writer", "/v1/batch", "{\"op\":\"get\",\"key\":\"batch\"}", "\"line\":3}", 2},
+        {"shop-writer", "/v1/batch?atomic=true", "{\"op\":\"incr\",\"key\":\"shop\"}", "\"line\":2}",
+         1},
+        {"shop-writer", "/v1/batch", "{\"op\":\"delete\",\"key\":\"batch\"}", "\"line\":1001}",
+         1000},
+        {"shop-admin", "/v1/batch", "{\"op\":\"put\",\"key\":\"batch\",\"value\":\"2\"}",
+         "\"line\":2}", 1},
+        {"reader", "/v1/batch", "{\"op\":\"get\",\"key\":\"batch\"}", "\"line\":1}", 1000},
+    };
+    http_conn_t conn;
+    http_response_t res;
+    char admin[128], header[128];
+
+    bearer(admin, "admin");
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/batch", admin, "1", 1), 201);
+    for (size_t i = 0; i != sizeof(batches) / sizeof(batches[0]); ++i) {
+        char *body = malloc(batches[i].before * sizeof(allowed) + 256);
+        size_t bytes = 0;
+        CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+        for (size_t k = 0; k != batches[i].before; ++k)
+            bytes += (size_t)sprintf(body + bytes, "%s", allowed);
+        bytes += (size_t)sprintf(body + bytes, "%s", batches[i].last);
+        bearer(header, batches[i].kind);
+        exchange(&conn, "POST", batches[i].target, header, body, bytes, &res);
+        CU_ASSERT_TRUE(is_problem(&res, 403, "forbidden"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(res.body, batches[i].line));
+        http_response_dispose(&res);
+        free(body);
+    }
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/shop%2Fbatch", admin, NULL, 0), 404);
+    exchange(&conn, "GET", "/v1/kv/batch", admin, NULL, 0, &res);
+    CU_ASSERT_TRUE(body_is(&res, "1", 1));
+    http_response_dispose(&res);
+    http_close(&conn);
+}
+
 static void secrets_are_not_repeated(void)
 {
     http_conn_t conn;
@@ -468,5 +529,6 @@ void suite_auth(void)
     CU_add_test(s, "a token counts for its request only", a_token_counts_for_its_request_only);
     CU_add_test(s, "what is refused has not been done", what_is_refused_has_not_been_done);
     CU_add_test(s, "a secret is not repeated, nor logged", secrets_are_not_repeated);
+    CU_add_test(s, "a batch is refused whole", a_batch_is_refused_whole);
     CU_add_test(s, "without tokens all is open", without_tokens_all_is_open);
 }
