@@ -17,7 +17,7 @@
 #define CAIRN_ERRORS(X)                                                                            \
     X(CAIRN_OK, "ok")                                                                              \
     X(CAIRN_ERR_NOT_FOUND, "there is no such key")                                                 \
-    X(CAIRN_ERR_PRECONDITION, "a condition does not hold for the present value")                  \
+    X(CAIRN_ERR_PRECONDITION, "a condition does not hold for the present value")                   \
     X(CAIRN_ERR_NOT_A_NUMBER, "the present value is not a decimal number of 64 bits")              \
     X(CAIRN_ERR_OVERFLOW, "the sum does not fit a signed number of 64 bits")                       \
     X(CAIRN_ERR_COLD, "the record is on disk, not in memory")                                      \
@@ -31,7 +31,7 @@
     X(CAIRN_ERR_TOO_LARGE, "the value would be larger than is allowed")                            \
     X(CAIRN_ERR_FAILED, "an earlier write or sync failed; the store is read-only until restarted") \
     X(CAIRN_ERR_UNKNOWN, "the disk failed under this write; whether it is durable is not known")   \
-    X(CAIRN_ERR_ABORTED, "another operation of the atomic batch failed, and nothing was applied")    \
+    X(CAIRN_ERR_ABORTED, "another operation of the atomic batch failed, and nothing was applied")  \
     X(CAIRN_ERR_LOCKED, "another process has the store open")                                      \
     X(CAIRN_ERR_CORRUPT, "the store is corrupt")
 
