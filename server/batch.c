@@ -323,11 +323,13 @@ static void post(h2o_req_t *req)
     batch->req = batch->job.req = req;
     batch->store = cairn_pending_store(req);
     batch->is_atomic = is_atomic;
-    batch->limits = (cairn_batch_limits_t){.ops_max = config->limits_batch_ops,
-                                           .value_bytes_max = config->limits_value_bytes,
-                                           .durability = asked.durability,
-                                           .store = batch->store,
-                                           .token = cairn_conn_of(req)->token};
+    batch->limits = (cairn_batch_limits_t){
+        .ops_max = config->limits_batch_ops,
+        .value_bytes_max = atomic_load_explicit(&cairn_worker_of(req)->server->value_bytes_max,
+                                                memory_order_relaxed),
+        .durability = asked.durability,
+        .store = batch->store,
+        .token = cairn_conn_of(req)->token};
     begin(batch);
 }
 

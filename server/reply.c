@@ -175,11 +175,12 @@ cairn_problem_t cairn_problem_of(cairn_err_t err)
 
 void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
 {
-    const cairn_config_t *config = cairn_worker_of(req)->server->config;
+    cairn_server_t *server = cairn_worker_of(req)->server;
+    const cairn_config_t *config = server->config;
     if (err == CAIRN_ERR_TOO_LARGE)
         cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
                             "the value would be larger than limits.value_bytes, %" PRIu64,
-                            config->limits_value_bytes);
+                            atomic_load_explicit(&server->value_bytes_max, memory_order_relaxed));
     else if (err == CAIRN_ERR_QUEUE_FULL)
         cairn_reply_problem(req, CAIRN_PROBLEM_QUEUE_FULL,
                             "limits.queue_ops, %" PRIu64 ", or limits.queue_bytes, %" PRIu64
