@@ -21,7 +21,7 @@
 /** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail
  */
 #define IDLE_MARK_NS (20 * 1000000ull)
-/** with the disk full, puts leave this much of the active segment to deletes */
+/** puts leave this much of a segment to deletes, which must go on when the disk is full */
 #define DELETE_RESERVE_BYTES 65536
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
@@ -96,8 +96,10 @@ static void settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t
 
 uint64_t cairn_writer_reserve(const cairn_writer_t *w, const cairn_write_t *write)
 {
-    if (write->op == CAIRN_WRITE_DELETE ||
-        !atomic_load_explicit(&w->health->disk_full, memory_order_relaxed))
+    /* always, not just once the disk is known to be full: by then it would be too late. A segment's
+     * first commit may take all of it, or the largest record would fit nowhere */
+    bool is_first = w->log.active == NULL || w->log.end == CAIRN_SEGMENT_HEADER_BYTES;
+    if (write->op == CAIRN_WRITE_DELETE || is_first)
         return 0;
     uint64_t part = w->options.segment_bytes / 16;
     return part < DELETE_RESERVE_BYTES ? part : DELETE_RESERVE_BYTES;
