@@ -271,6 +271,13 @@ cairn_err_t cairn_log_sync(cairn_log_t *log)
     return CAIRN_OK;
 }
 
+void cairn_log_synced(cairn_log_t *log, uint64_t version, uint64_t end, uint64_t since_ns)
+{
+    assert(end <= log->end);
+    log->durable_version = version;
+    log->unsynced_since_ns = end == log->end ? 0 : since_ns;
+}
+
 void cairn_log_publish(cairn_log_t *log)
 {
     /* release: pairs with the acquire of those who walk the segment */

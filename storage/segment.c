@@ -16,7 +16,7 @@
 #define SLOTS_MAX 65000
 #define SLOTS_MIN 8
 /** zeroes are laid down in pieces of this size */
-#define ZERO_PIECE_BYTES ((size_t)1 << 20)
+#define ZERO_PIECE_BYTES ((size_t)256 << 10)
 
 struct st_cairn_space_t {
     uint8_t *base;

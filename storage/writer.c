@@ -195,24 +195,53 @@ static bool finish_async(cairn_writer_t *w, size_t from, size_t to)
 
 /* ---------------------------------------------------------------- committing */
 
-static cairn_err_t sync_log(cairn_writer_t *w)
+static void count_sync(cairn_writer_t *w, uint64_t ns)
 {
-    uint64_t begin = cairn_os->monotonic_ns();
-    rcu_thread_offline();
-    cairn_err_t err = cairn_log_sync(&w->log);
-    rcu_thread_online();
-    uint64_t ns = cairn_os->monotonic_ns() - begin;
     add(&w->counters.sync_ns_sum, ns);
     size_t bucket = 0;
     while (bucket < CAIRN_HISTOGRAM_BUCKETS - 1 && ns / 1000 >> bucket != 0)
         ++bucket;
     add(&w->counters.syncs[bucket], 1);
+}
+
+static cairn_err_t note_sync(cairn_writer_t *w, cairn_err_t err)
+{
     if (err != CAIRN_OK)
         cairn_health_fail(w->health, "a sync of the log failed");
     else
         atomic_store_explicit(&w->counters.durable_version, w->log.durable_version,
                               memory_order_relaxed);
     return err;
+}
+
+/** takes the result of the sync in flight, waiting for it if it has not ended */
+static cairn_err_t take_sync(cairn_writer_t *w)
+{
+    uint64_t ns;
+    rcu_thread_offline();
+    int result = cairn_syncer_finish(w->syncer, &ns);
+    rcu_thread_online();
+    w->is_syncing = false;
+    count_sync(w, ns);
+    if (result == 0)
+        cairn_log_synced(&w->log, w->syncing_version, w->syncing_end, w->syncing_since_ns);
+    return note_sync(w, result == 0 ? CAIRN_OK : CAIRN_ERR_FAILED);
+}
+
+/** makes everything written durable, here and now */
+static cairn_err_t sync_log(cairn_writer_t *w)
+{
+    if (w->is_syncing) {
+        cairn_err_t err = take_sync(w);
+        if (err != CAIRN_OK || w->log.unsynced_since_ns == 0)
+            return err;
+    }
+    uint64_t begin = cairn_os->monotonic_ns();
+    rcu_thread_offline();
+    cairn_err_t err = cairn_log_sync(&w->log);
+    rcu_thread_online();
+    count_sync(w, cairn_os->monotonic_ns() - begin);
+    return note_sync(w, err);
 }
 
 static cairn_err_t write_log(cairn_writer_t *w, uint64_t now_ms)
@@ -342,6 +371,7 @@ static void take_batch(cairn_writer_t *w)
 static bool has_work(cairn_writer_t *w)
 {
     return !cds_wfcq_empty(&w->queue_head, &w->queue_tail) ||
+           (w->is_syncing && cairn_syncer_has_ended(w->syncer)) ||
            atomic_load_explicit(&w->stopping, memory_order_acquire);
 }
 
@@ -368,11 +398,27 @@ static bool wants_sync(const cairn_writer_t *w)
     return w->log.unsynced_since_ns != 0 && !cairn_health_has_failed(w->health);
 }
 
+/** begins the sync of async writes when it is time, and takes its result when it is there */
 static void sync_if_due(cairn_writer_t *w)
 {
-    if (wants_sync(w) && cairn_os->monotonic_ns() - w->log.unsynced_since_ns >=
-                             w->options.sync_interval_ms * 1000000)
+    if (w->is_syncing) {
+        if (cairn_syncer_has_ended(w->syncer))
+            take_sync(w);
+        return;
+    }
+    uint64_t now = cairn_os->monotonic_ns();
+    if (!wants_sync(w) ||
+        now - w->log.unsynced_since_ns < w->options.sync_interval_ms * 1000000)
+        return;
+    if (w->options.in_memory) {
         sync_log(w);
+        return;
+    }
+    w->is_syncing = true;
+    w->syncing_version = w->log.last_version;
+    w->syncing_end = w->log.end;
+    w->syncing_since_ns = now;
+    cairn_syncer_begin(w->syncer, w->log.active->fd);
 }
 
 /** sleeps until there is something to do; then, if that is nothing queued, does it */
@@ -380,7 +426,9 @@ static void idle(cairn_writer_t *w)
 {
     uint64_t begin = cairn_os->monotonic_ns();
     uint64_t timeout_ns = UINT64_MAX;
-    if (wants_sync(w)) {
+    if (w->is_syncing) {
+        timeout_ns = UINT64_MAX; /* its end rings the bell */
+    } else if (wants_sync(w)) {
         uint64_t due = w->log.unsynced_since_ns + w->options.sync_interval_ms * 1000000;
         timeout_ns = due > begin ? due - begin : 0;
     } else if (wants_mark(w)) {
@@ -396,7 +444,6 @@ static void idle(cairn_writer_t *w)
     rcu_thread_online();
     if (has_work(w))
         return;
-    sync_if_due(w);
     if (!wants_sync(w) && wants_mark(w) && cairn_os->monotonic_ns() - begin >= IDLE_MARK_NS)
         write_idle_mark(w);
 }
@@ -409,14 +456,16 @@ static void *writer_main(void *arg)
         take_batch(w);
         if (w->batch_count != 0) {
             commit_batch(w);
-            sync_if_due(w);
         } else if (atomic_load_explicit(&w->stopping, memory_order_acquire)) {
             break;
         } else {
             idle(w);
         }
+        sync_if_due(w);
         rcu_quiescent_state();
     }
+    if (w->is_syncing)
+        take_sync(w);
     if (wants_sync(w))
         sync_log(w);
     if (wants_mark(w))
@@ -451,7 +500,10 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
     cds_wfcq_init(&w->queue_head, &w->queue_tail);
     atomic_init(&w->counters.last_version, log->last_version);
     atomic_init(&w->counters.durable_version, log->durable_version);
-    if (pthread_create(&w->thread, NULL, writer_main, w) != 0) {
+    w->syncer = cairn_syncer_start(&w->bell);
+    if (w->syncer == NULL || pthread_create(&w->thread, NULL, writer_main, w) != 0) {
+        if (w->syncer != NULL)
+            cairn_syncer_stop(w->syncer);
         cairn_os->free(w);
         return NULL;
     }
@@ -464,6 +516,7 @@ void cairn_writer_stop(cairn_writer_t *w, uint64_t *durable_version)
     atomic_store_explicit(&w->stopping, true, memory_order_release);
     cairn_bell_ring(&w->bell);
     pthread_join(w->thread, NULL);
+    cairn_syncer_stop(w->syncer);
     *durable_version = w->log.durable_version;
     cairn_log_dispose(&w->log);
     cds_wfcq_destroy(&w->queue_head, &w->queue_tail);

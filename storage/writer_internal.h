@@ -8,6 +8,7 @@
 
 #include "storage/bell.h"
 #include "storage/decide.h"
+#include "storage/syncer.h"
 #include "storage/writer.h"
 
 struct st_cairn_writer_t {
@@ -27,6 +28,13 @@ struct st_cairn_writer_t {
     cairn_bell_t bell;
     _Atomic bool stopping;
     cairn_writer_counters_t counters;
+
+    /* the sync of async writes, if one is in flight */
+    cairn_syncer_t *syncer;
+    bool is_syncing;
+    uint64_t syncing_version; /* everything up to here was written before it began */
+    uint64_t syncing_end;
+    uint64_t syncing_since_ns;
 
     /* what has been taken and not yet been answered; NULL where it has */
     cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX - 1 + CAIRN_BATCH_OPS_MAX];
