@@ -15,7 +15,7 @@ typedef struct st_cairn_conn_t {
     /* the request's token, NULL if none was needed; in the table, see server/gate.h */
     const struct st_cairn_config_token_t *token;
     struct st_cairn_auth_t *auth;
-    bool is_parked;            /* polled but not read, while its request waits */
+    bool is_parked; /* polled but not read, while its request waits */
     /* pipelining, see server/pipeline.h */
     bool is_corked;
     unsigned handled_in_turn;
@@ -23,7 +23,7 @@ typedef struct st_cairn_conn_t {
     h2o_req_t *waiting_req; /* for the next turn; NULL if none does */
     void (*handle_waiting)(h2o_req_t *req);
     h2o_timeout_entry_t turn_entry;
-    int linger_fd;             /* -1, or a second descriptor that keeps the connection readable */
+    int linger_fd; /* -1, or a second descriptor that keeps the connection readable */
 } cairn_conn_t;
 
 /** Adopts an accepted socket and hands it to libh2o. */
@@ -35,21 +35,22 @@ cairn_conn_t *cairn_conn_of(const h2o_req_t *req);
 /** Whether no request is under way on it and no byte of one has come. */
 bool cairn_conn_is_idle(const cairn_conn_t *conn);
 
-/** Shuts the connection down: what libh2o notices as the client's leaving. `how` as in shutdown(2). */
+/** Shuts the connection down: what libh2o notices as the client's leaving. `how` as in shutdown(2).
+ */
 void cairn_conn_shutdown(cairn_conn_t *conn, int how);
 
 /**
- * A request whose answer takes a while: keeps the socket in the poll set without reading from it, so
- * that nothing is paid for taking it out and adding it again. Ended by cairn_conn_unpark(), before
- * the answer.
+ * A request whose answer takes a while: keeps the socket in the poll set without reading from it,
+ * so that nothing is paid for taking it out and adding it again. Ended by cairn_conn_unpark(),
+ * before the answer.
  */
 void cairn_conn_park(cairn_conn_t *conn);
 void cairn_conn_unpark(cairn_conn_t *conn);
 
 /**
- * The answer about to be sent ends the connection although bytes of the request may still be coming.
- * Closing at once would reset it, and the client might never see the answer: keep it half open until
- * the client has closed or a moment has passed.
+ * The answer about to be sent ends the connection although bytes of the request may still be
+ * coming. Closing at once would reset it, and the client might never see the answer: keep it half
+ * open until the client has closed or a moment has passed.
  */
 void cairn_conn_linger(cairn_conn_t *conn);
 

@@ -134,8 +134,7 @@ static void answer_sync(h2o_req_t *req, const cairn_write_t *write)
 static bool check_value(h2o_req_t *req, cairn_bytes_t value)
 {
     cairn_worker_t *worker = cairn_worker_of(req);
-    uint64_t most =
-        atomic_load_explicit(&worker->server->value_bytes_max, memory_order_relaxed);
+    uint64_t most = atomic_load_explicit(&worker->server->value_bytes_max, memory_order_relaxed);
     if (value.count > most) {
         cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
                             "the value has %zu bytes, limits.value_bytes is %" PRIu64, value.count,
@@ -224,8 +223,8 @@ static void incr(h2o_req_t *req, const cairn_key_t *key)
         return;
     cairn_meta_add(&meta, CAIRN_META_CONTENT_TYPE,
                    (cairn_bytes_t){text_plain, sizeof(text_plain) - 1});
-    cairn_write_t *write = cairn_write_create(CAIRN_WRITE_INCR, key,
-                                              (cairn_bytes_t){meta.bytes, meta.count}, nothing);
+    cairn_write_t *write =
+        cairn_write_create(CAIRN_WRITE_INCR, key, (cairn_bytes_t){meta.bytes, meta.count}, nothing);
     cairn_write_request_apply(&asked, write);
     if (write != NULL)
         write->by = by;

@@ -7,12 +7,11 @@
 #include "server/cli.h"
 #include "server/serve.h"
 
-static const char usage[] =
-    "cairn - a durable key-value database that speaks plain HTTP\n"
-    "\n"
-    "Usage:\n"
-    "  cairn serve [--config FILE] [--data DIR] [--OPTION VALUE]...\n"
-    "  cairn serve --help\n";
+static const char usage[] = "cairn - a durable key-value database that speaks plain HTTP\n"
+                            "\n"
+                            "Usage:\n"
+                            "  cairn serve [--config FILE] [--data DIR] [--OPTION VALUE]...\n"
+                            "  cairn serve --help\n";
 
 static int serve(int argc, char **argv)
 {

@@ -29,8 +29,8 @@ static bool begins_with(const char *at, size_t count, const char *text, size_t t
 }
 
 /**
- * Whether a whole request without a body lies behind this one. One with a body might not be whole, and
- * what has been answered would wait for the rest of it.
+ * Whether a whole request without a body lies behind this one. One with a body might not be whole,
+ * and what has been answered would wait for the rest of it.
  */
 static bool another_is_here(const h2o_req_t *req, const cairn_conn_t *conn)
 {

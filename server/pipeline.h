@@ -2,8 +2,8 @@
  * server/pipeline.h - clients that send many requests without waiting for the answers.
  *
  * Their answers go out in as few packets as they fit: the socket is corked while a further request
- * that can be answered at once is already here. And they take turns with everybody else: libh2o would
- * answer all that one connection has sent before it looks at another.
+ * that can be answered at once is already here. And they take turns with everybody else: libh2o
+ * would answer all that one connection has sent before it looks at another.
  */
 #ifndef CAIRN_SERVER_PIPELINE_H
 #define CAIRN_SERVER_PIPELINE_H

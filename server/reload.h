@@ -9,8 +9,8 @@
 /**
  * Reads the command line and its config file again, and applies what may change at run time to
  * `config`, `server` and its workers. Each line for the log, also of what needs a restart or was
- * refused, goes to `log`. A file with a mistake changes nothing. The file of the access log is opened
- * anew in any case.
+ * refused, goes to `log`. A file with a mistake changes nothing. The file of the access log is
+ * opened anew in any case.
  *
  * Threads: main, while the store is open.
  */

@@ -115,8 +115,7 @@ static void reply_problem(h2o_req_t *req, cairn_problem_t problem, size_t line, 
                    H2O_STRLIT("application/problem+json"));
     /* what only a restart mends is not worth asking for again */
     if (row->status == 503 && problem != CAIRN_PROBLEM_READ_ONLY)
-        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_RETRY_AFTER, NULL,
-                       H2O_STRLIT("1"));
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_RETRY_AFTER, NULL, H2O_STRLIT("1"));
     cairn_reply_body(req, body.base, body.len);
 }
 

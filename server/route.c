@@ -107,7 +107,8 @@ static void route(h2o_req_t *req)
                             "see / for what there is; values live under /v1/kv/");
 }
 
-/** `GET http://host/path`, as clients of proxies send it, is a request for /path (RFC 9112, 3.2.2) */
+/** `GET http://host/path`, as clients of proxies send it, is a request for /path (RFC 9112, 3.2.2)
+ */
 static void strip_authority(h2o_req_t *req)
 {
     h2o_iovec_t *path = &req->path;
@@ -152,8 +153,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 static void log_request(const cairn_conn_t *conn, h2o_req_t *req, uint64_t ns)
 {
     struct sockaddr_storage peer;
-    bool has_peer =
-        req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&peer) != 0;
+    bool has_peer = req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&peer) != 0;
     cairn_access_entry_t entry = {
         .duration_ns = ns,
         .bytes = req->bytes_sent,

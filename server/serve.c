@@ -109,8 +109,8 @@ static void configure_http(const cairn_config_t *config)
     server.globalconf.http1.req_timeout = config->limits_idle_timeout_ms;
     cairn_serve_set_value_bytes_max(&server, config->limits_value_bytes);
     server.globalconf.server_name = h2o_iovec_init(H2O_STRLIT("cairn"));
-    server.host = h2o_config_register_host(&server.globalconf,
-                                           h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    server.host =
+        h2o_config_register_host(&server.globalconf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     cairn_route_register(&server);
 }
 

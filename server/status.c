@@ -222,11 +222,11 @@ static json_t *segments_json(cairn_store_t *store)
             uint64_t live =
                 infos[i].end > infos[i].dead_bytes ? infos[i].end - infos[i].dead_bytes : 0;
             json_array_append_new(
-                list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name,
-                                "first_version", (json_int_t)infos[i].first_version, "bytes",
-                                (json_int_t)infos[i].end, "live_bytes", (json_int_t)live,
-                                "dead_bytes", (json_int_t)infos[i].dead_bytes, "sealed",
-                                (int)infos[i].sealed));
+                list,
+                json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name, "first_version",
+                          (json_int_t)infos[i].first_version, "bytes", (json_int_t)infos[i].end,
+                          "live_bytes", (json_int_t)live, "dead_bytes",
+                          (json_int_t)infos[i].dead_bytes, "sealed", (int)infos[i].sealed));
         }
     }
     free(infos);
@@ -276,8 +276,7 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     json_object_set_new(
         json, "index",
         json_pack("{s:I, s:I, s:f, s:f, s:f}", "bytes", (json_int_t)s.index_bytes, "slots",
-                  (json_int_t)s.index_slots, "bytes_per_key",
-                  bytes_per_key(&s), "load",
+                  (json_int_t)s.index_slots, "bytes_per_key", bytes_per_key(&s), "load",
                   s.index_slots != 0 ? (double)s.keys / (double)s.index_slots : 0.0,
                   "probes_per_find",
                   s.index_finds != 0 ? (double)s.index_probes / (double)s.index_finds : 0.0));
@@ -332,11 +331,8 @@ bool cairn_status_handle(h2o_req_t *req, h2o_iovec_t path)
         const char *path;
         void (*reply)(h2o_req_t *req);
     } pages[] = {
-        {"/", reply_front_page},
-        {"/livez", reply_alive},
-        {"/readyz", reply_ready},
-        {"/metrics", reply_metrics},
-        {"/v1/stats", reply_stats},
+        {"/", reply_front_page},     {"/livez", reply_alive},    {"/readyz", reply_ready},
+        {"/metrics", reply_metrics}, {"/v1/stats", reply_stats},
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); ++i)
         if (h2o_memis(path.base, path.len, pages[i].path, strlen(pages[i].path))) {

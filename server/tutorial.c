@@ -99,8 +99,8 @@ static bool is_form(const h2o_req_t *req)
     if (i < 0)
         return false;
     h2o_iovec_t type = req->headers.entries[i].value;
-    return type.len >= sizeof(form) - 1 && h2o_lcstris(type.base, sizeof(form) - 1, form,
-                                                       sizeof(form) - 1);
+    return type.len >= sizeof(form) - 1 &&
+           h2o_lcstris(type.base, sizeof(form) - 1, form, sizeof(form) - 1);
 }
 
 /** a body of JSON whatever it calls itself; curl calls everything a form, so that looks like one */
@@ -118,8 +118,8 @@ static bool read_params(h2o_req_t *req, params_t *params)
     *params = (params_t){.has_key = false};
     h2o_iovec_t query = h2o_iovec_init(NULL, 0);
     if (req->query_at != SIZE_MAX)
-        query = h2o_iovec_init(req->path.base + req->query_at + 1,
-                               req->path.len - req->query_at - 1);
+        query =
+            h2o_iovec_init(req->path.base + req->query_at + 1, req->path.len - req->query_at - 1);
     if (!read_form(req, query, params))
         return false;
     if (params->has_key || !method_is(req, "POST") || req->entity.len == 0)

@@ -1,5 +1,6 @@
 /*
- * server/tutorial.h - /set, /get, /delete: the API of the tutorial, for an address bar and for curl.
+ * server/tutorial.h - /set, /get, /delete: the API of the tutorial, for an address bar and for
+ * curl.
  */
 #ifndef CAIRN_SERVER_TUTORIAL_H
 #define CAIRN_SERVER_TUTORIAL_H

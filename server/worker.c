@@ -188,9 +188,9 @@ void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, uint64_t idle
 {
     if (ssl_ctx != NULL)
         SSL_CTX_up_ref(ssl_ctx);
-    send_order(worker, (order_t){.kind = ORDER_RELOAD,
-                                 .ssl_ctx = ssl_ctx,
-                                 .idle_timeout_ms = idle_timeout_ms});
+    send_order(
+        worker,
+        (order_t){.kind = ORDER_RELOAD, .ssl_ctx = ssl_ctx, .idle_timeout_ms = idle_timeout_ms});
 }
 
 void cairn_worker_abandon(cairn_worker_t *worker)
@@ -240,8 +240,7 @@ static void wake_writer(cairn_worker_t *worker)
 {
     if (worker->has_enqueued) {
         worker->has_enqueued = false;
-        cairn_store_wake(
-            atomic_load_explicit(&worker->server->store, memory_order_acquire));
+        cairn_store_wake(atomic_load_explicit(&worker->server->store, memory_order_acquire));
     }
 }
 

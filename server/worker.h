@@ -2,8 +2,8 @@
  * server/worker.h - one event loop, its listeners, its connections.
  *
  * A connection lives on the worker that accepted it, and all that concerns its requests happens on
- * that worker's thread. Other threads reach it by messages only: the writer with finished writes, the
- * I/O pool with finished loads, main with the wish to stop or with what a reload has changed.
+ * that worker's thread. Other threads reach it by messages only: the writer with finished writes,
+ * the I/O pool with finished loads, main with the wish to stop or with what a reload has changed.
  */
 #ifndef CAIRN_SERVER_WORKER_H
 #define CAIRN_SERVER_WORKER_H
@@ -28,7 +28,7 @@ typedef struct st_cairn_server_t {
     _Atomic(cairn_store_t *) store;
     _Atomic uint64_t load_done, load_total; /* bytes replayed, relaxed */
     _Atomic uint64_t value_bytes_max;       /* limits.value_bytes, which a reload may change */
-    SSL_CTX *ssl_ctx; /* what workers begin with; NULL for plain HTTP */
+    SSL_CTX *ssl_ctx;                       /* what workers begin with; NULL for plain HTTP */
     uint64_t started_ms;
     struct st_cairn_access_log_t *access_log; /* NULL when it is off; a ring a worker */
     struct st_cairn_auth_t *auth; /* main's reference to the tokens in force, see server/gate.h */
@@ -57,8 +57,8 @@ struct st_cairn_worker_t {
 
     h2o_accept_ctx_t accept_ctx;
     h2o_socket_t *listeners[CAIRN_LISTEN_MAX]; /* NULL where there is none */
-    bool is_paused; /* no listener is read */
-    h2o_timeout_t accept_retry; /* after the process had no descriptor left */
+    bool is_paused;                            /* no listener is read */
+    h2o_timeout_t accept_retry;                /* after the process had no descriptor left */
     h2o_timeout_entry_t accept_retry_entry;
     h2o_timeout_t linger_timeout;
     h2o_timeout_t grace_timeout; /* for idle connections when it stops */
@@ -68,14 +68,14 @@ struct st_cairn_worker_t {
     h2o_linklist_t conns;
     size_t conn_count;
     size_t conn_count_max;
-    bool is_stopping;   /* asked to; connections are being let go */
+    bool is_stopping;         /* asked to; connections are being let go */
     _Atomic bool has_stopped; /* release by the worker, acquire by main: no connection is left */
 };
 
 /**
  * Starts a worker on a thread of its own, which will serve `listen_fds`, its own from now on
- * (CAIRN_LISTEN_MAX of them, -1 where there is none). Returns when it is set up. It lives as long as
- * the process. NULL when there is no thread to be had.
+ * (CAIRN_LISTEN_MAX of them, -1 where there is none). Returns when it is set up. It lives as long
+ * as the process. NULL when there is no thread to be had.
  */
 cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds,
                                    size_t conn_count_max);
@@ -87,12 +87,14 @@ void cairn_worker_let_serve(cairn_worker_t *worker);
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
 
 /**
- * What a reload changes on the worker: the idle timeout, and the certificate for connections still to
- * come. Owner: the worker takes a reference of `ssl_ctx` for itself; NULL changes nothing. Threads: main.
+ * What a reload changes on the worker: the idle timeout, and the certificate for connections still
+ * to come. Owner: the worker takes a reference of `ssl_ctx` for itself; NULL changes nothing.
+ * Threads: main.
  */
 void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, uint64_t idle_timeout_ms);
 
-/** Cuts what is left; the worker stops as soon as its requests have been answered. Threads: main. */
+/** Cuts what is left; the worker stops as soon as its requests have been answered. Threads: main.
+ */
 void cairn_worker_abandon(cairn_worker_t *worker);
 
 /** A connection of the worker is gone: another may be accepted. Threads: the worker. */

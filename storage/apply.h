@@ -1,6 +1,6 @@
 /*
- * storage/apply.h - what a record in the log does to the index: a pure function of the log, the same
- * for the writer and for recovery.
+ * storage/apply.h - what a record in the log does to the index: a pure function of the log, the
+ * same for the writer and for recovery.
  */
 #ifndef CAIRN_STORAGE_APPLY_H
 #define CAIRN_STORAGE_APPLY_H

@@ -21,8 +21,8 @@ typedef struct st_cairn_conditions_t {
     cairn_version_list_t if_match;      /* there is a value, of one of these versions */
     cairn_version_list_t if_none_match; /* there is none, or of another version */
     bool has_unmodified_since;
-    bool has_modified_since;     /* of reads only */
-    uint64_t unmodified_since;   /* seconds since 1970 */
+    bool has_modified_since;   /* of reads only */
+    uint64_t unmodified_since; /* seconds since 1970 */
     uint64_t modified_since;
 } cairn_conditions_t;
 

@@ -20,7 +20,7 @@ typedef struct st_cairn_dir_t {
     int fd;      /* -1: memory only */
     int lock_fd; /* -1: memory only */
     uint8_t uuid[CAIRN_UUID_BYTES];
-    uint64_t hash_seed; /* of keys, from the uuid */
+    uint64_t hash_seed;       /* of keys, from the uuid */
     bool is_new;              /* STORE was made by this open */
     uint64_t newest_first;    /* first version of the newest segment STORE knew, 0 if none */
     uint64_t durable_version; /* STORE knew everything up to here to be on disk */

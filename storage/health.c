@@ -21,7 +21,6 @@ void cairn_health_log(cairn_health_t *health, const char *format, ...)
 void cairn_health_fail(cairn_health_t *health, const char *why)
 {
     if (!atomic_exchange_explicit(&health->failed, true, memory_order_acq_rel))
-        cairn_health_log(health,
-                         "%s: the store is read-only now; look at the disk, then restart cairn",
-                         why);
+        cairn_health_log(
+            health, "%s: the store is read-only now; look at the disk, then restart cairn", why);
 }

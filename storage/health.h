@@ -2,8 +2,8 @@
  * storage/health.h - the states a failure puts the store in, and the line that tells of it.
  *
  * Poisoned: a write or sync of the log failed. It is never retried (after a failed sync the kernel
- * forgets what it could not write, and the next one succeeds), reads go on, writes are refused until
- * a restart has looked at what is really on disk.
+ * forgets what it could not write, and the next one succeeds), reads go on, writes are refused
+ * until a restart has looked at what is really on disk.
  */
 #ifndef CAIRN_STORAGE_HEALTH_H
 #define CAIRN_STORAGE_HEALTH_H

@@ -114,8 +114,8 @@ cairn_err_t cairn_log_write(cairn_log_t *log, uint64_t now_ms);
 cairn_err_t cairn_log_sync(cairn_log_t *log);
 
 /**
- * A sync that began at `since_ns`, when the log was at this version and end in the active segment, has
- * succeeded elsewhere. What has been written after is not durable yet.
+ * A sync that began at `since_ns`, when the log was at this version and end in the active segment,
+ * has succeeded elsewhere. What has been written after is not durable yet.
  */
 void cairn_log_synced(cairn_log_t *log, uint64_t version, uint64_t end, uint64_t since_ns);
 

@@ -77,8 +77,8 @@ static cairn_err_t make_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
     cairn_err_t err = cairn_segments_reserve(m->segments);
     if (err != CAIRN_OK)
         return err;
-    bool fill = atomic_load_explicit(&m->commit_bytes, memory_order_relaxed) <=
-                ZERO_FILL_COMMIT_BYTES_MAX;
+    bool fill =
+        atomic_load_explicit(&m->commit_bytes, memory_order_relaxed) <= ZERO_FILL_COMMIT_BYTES_MAX;
     cairn_segment_create_t how = {
         .segment_bytes = m->segment_bytes, .fill_on = fill ? fill_on : NULL, .ctx = m};
     m->piece_began_ns = cairn_os->monotonic_ns();

@@ -193,8 +193,8 @@ static int real_map(void *at, size_t bytes, int fd)
 
 static int real_unmap(void *at, size_t bytes)
 {
-    void *base = mmap(at, bytes, PROT_NONE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    void *base =
+        mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     return base == MAP_FAILED ? -errno : 0;
 }
 

@@ -4,9 +4,9 @@
  * Storage asks the kernel and the allocator for nothing except through `cairn_os`, so that a test
  * can stage "the third write finds a full disk" or keep a whole simulated disk behind it.
  *
- * Results follow one rule: a call that can fail returns a negative errno value, never -1 with errno.
- * Threads: every function may be called from any thread. `cairn_os` itself is changed only while no
- * store is open.
+ * Results follow one rule: a call that can fail returns a negative errno value, never -1 with
+ * errno. Threads: every function may be called from any thread. `cairn_os` itself is changed only
+ * while no store is open.
  */
 #ifndef CAIRN_STORAGE_OS_H
 #define CAIRN_STORAGE_OS_H
@@ -39,27 +39,29 @@ typedef struct st_cairn_os_t {
     int (*make_readonly)(int fd);
     int64_t (*pread)(int fd, void *base, size_t count, uint64_t offset);
     int64_t (*pwritev)(int fd, const struct iovec *iov, int iov_count, uint64_t offset);
-    int (*sync)(int fd);                         /* fdatasync */
-    int (*drop_cache)(int fd);                   /* forget clean pages: what is read next is on disk */
-    bool (*overwrites_in_place)(int fd);         /* false on copy-on-write file systems */
+    int (*sync)(int fd);                 /* fdatasync */
+    int (*drop_cache)(int fd);           /* forget clean pages: what is read next is on disk */
+    bool (*overwrites_in_place)(int fd); /* false on copy-on-write file systems */
 
     /* maps */
     void *(*reserve)(size_t bytes); /* address space only, nothing accessible; NULL if refused */
     int (*unreserve)(void *base, size_t bytes);
-    int (*map)(void *at, size_t bytes, int fd); /* read-only, shared, over a piece of a reservation */
-    int (*unmap)(void *at, size_t bytes);       /* gives the piece back to the reservation */
+    int (*map)(void *at, size_t bytes,
+               int fd);                   /* read-only, shared, over a piece of a reservation */
+    int (*unmap)(void *at, size_t bytes); /* gives the piece back to the reservation */
     int (*will_need)(const void *base, size_t bytes); /* start reading it in */
-    int (*populate)(const void *base, size_t bytes);  /* wait for it; -EFAULT when it cannot be read */
+    int (*populate)(const void *base,
+                    size_t bytes); /* wait for it; -EFAULT when it cannot be read */
     bool (*is_resident)(const void *base, size_t bytes); /* of a map */
 
     /* memory */
-    void *(*alloc)(size_t bytes);                /* NULL when there is none */
+    void *(*alloc)(size_t bytes); /* NULL when there is none */
     void *(*calloc)(size_t count, size_t bytes);
     void (*free)(void *base);
 
     /* the rest */
     int (*random)(void *base, size_t count);
-    uint64_t (*now_ms)(void);      /* wall clock, Unix epoch */
+    uint64_t (*now_ms)(void); /* wall clock, Unix epoch */
     uint64_t (*monotonic_ns)(void);
     uint64_t (*coarse_ms)(void); /* monotonic, a few ms behind, nearly free; for ageing things */
 } cairn_os_t;

@@ -162,7 +162,8 @@ static cairn_err_t apply_unit(recovery_t *r, const file_t *file, const cairn_sca
         cairn_segment_count(segment, record);
         cairn_clock_raise(r->clock, cairn_record_written_ms(record));
         if (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) {
-            cairn_key_t key = cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
+            cairn_key_t key =
+                cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
             if (cairn_apply(r->index, r->out->space, &key, type, cairn_segment_loc(segment, at)) !=
                 CAIRN_OK)
                 return fail(r, CAIRN_ERR_NOMEM, "no memory for the index");
@@ -473,8 +474,8 @@ static cairn_err_t set_all_right(recovery_t *r)
 
 cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments_t *segments,
                           cairn_health_t *health, cairn_clock_t *clock,
-                          const cairn_store_options_t *options,
-                          cairn_recovered_t *recovered, char *errmsg)
+                          const cairn_store_options_t *options, cairn_recovered_t *recovered,
+                          char *errmsg)
 {
     memset(recovered, 0, sizeof(*recovered));
     recovery_t r = {.dir = dir,

@@ -20,17 +20,16 @@ typedef struct st_cairn_recovered_t {
  * Replays all segments of the directory into `index` and `segments`, and raises the clock to the
  * latest time in them.
  *
- * Nothing on disk is changed, but for the removal of a blank spare, before all of it has been read and
- * found to fit together; then a torn
- * tail is cut, segments that a crash left unsealed are sealed, a spare that had come into use is
- * given its name, and STORE is replaced.
+ * Nothing on disk is changed, but for the removal of a blank spare, before all of it has been read
+ * and found to fit together; then a torn tail is cut, segments that a crash left unsealed are
+ * sealed, a spare that had come into use is given its name, and STORE is replaced.
  *
  * On an error `segments` holds what was opened, for the caller to dispose, and `recovered->space`
  * is the caller's if it is not NULL. Errors: CORRUPT, IO, NOMEM, DISK_FULL.
  */
 cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments_t *segments,
                           cairn_health_t *health, cairn_clock_t *clock,
-                          const cairn_store_options_t *options,
-                          cairn_recovered_t *recovered, char *errmsg);
+                          const cairn_store_options_t *options, cairn_recovered_t *recovered,
+                          char *errmsg);
 
 #endif

@@ -113,7 +113,8 @@ static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space)
         return CAIRN_ERR_NOMEM;
     size_t blocks = (segment->bytes + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES;
     segment->stamps = cairn_os->calloc(blocks, sizeof(*segment->stamps));
-    /* the whole slot, though the file may be shorter: a gap would cost a second map of the process */
+    /* the whole slot, though the file may be shorter: a gap would cost a second map of the process
+     */
     if (segment->stamps == NULL ||
         cairn_os->map(segment->map, (size_t)1 << space->slot_shift, segment->fd) < 0) {
         segment->map = NULL;
@@ -183,7 +184,8 @@ static cairn_err_t write_all(int fd, const void *base, size_t count, uint64_t of
 
 static cairn_err_t zero_fill(int fd, uint64_t bytes, const cairn_segment_create_t *how)
 {
-    static uint8_t zeroes[ZERO_PIECE_BYTES]; /* never written; not const, or it would be in the file */
+    static uint8_t
+        zeroes[ZERO_PIECE_BYTES]; /* never written; not const, or it would be in the file */
     cairn_err_t err = CAIRN_OK;
     bool fill_on = true;
     for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK && fill_on;

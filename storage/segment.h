@@ -140,7 +140,8 @@ uint64_t cairn_segment_offset(const cairn_segment_t *segment, cairn_loc_t loc);
 typedef struct st_cairn_segment_create_t {
     uint64_t segment_bytes;
     /* NULL, or: write zeroes now, so that appends later need no journal commit. Asked after each
-     * piece; takes its time before it answers, so that other writes get theirs; false: that will do */
+     * piece; takes its time before it answers, so that other writes get theirs; false: that will do
+     */
     bool (*fill_on)(void *ctx);
     void *ctx;
 } cairn_segment_create_t;

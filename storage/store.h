@@ -49,8 +49,8 @@ typedef struct st_cairn_store_options_t {
  * index when this returns OK. Starts the writer, maintenance and the I/O pool.
  *
  * The calling thread must not be registered; it is for the duration.
- * Errors: LOCKED, CORRUPT, IO, DISK_FULL, NOMEM, NO_FILES, CANCELLED (by on_progress); `errmsg` (CAIRN_ERRMSG_BYTES) says what, where and
- * what to do.
+ * Errors: LOCKED, CORRUPT, IO, DISK_FULL, NOMEM, NO_FILES, CANCELLED (by on_progress); `errmsg`
+ * (CAIRN_ERRMSG_BYTES) says what, where and what to do.
  */
 cairn_err_t cairn_store_open(cairn_store_t **store, const cairn_store_options_t *options,
                              char *errmsg);
@@ -63,8 +63,8 @@ cairn_err_t cairn_store_open(cairn_store_t **store, const cairn_store_options_t 
 cairn_err_t cairn_store_close(cairn_store_t *store);
 
 /**
- * Changes options.value_bytes_max for the writes decided from now on. Values that are there stay. It
- * must leave room for the record in a segment. Threads: any.
+ * Changes options.value_bytes_max for the writes decided from now on. Values that are there stay.
+ * It must leave room for the record in a segment. Threads: any.
  */
 void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes);
 

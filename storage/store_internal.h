@@ -28,7 +28,8 @@ struct st_cairn_store_t {
     _Atomic uint64_t loads;
 };
 
-/** Hashes the key of a write that is to be queued as this store does, whatever seed it came with. */
+/** Hashes the key of a write that is to be queued as this store does, whatever seed it came with.
+ */
 void cairn_store_rehash(const cairn_store_t *store, cairn_write_t *write);
 
 /** What a get comes to whose probe has found `loc`. */

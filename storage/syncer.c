@@ -12,7 +12,7 @@ struct st_cairn_syncer_t {
     cairn_bell_t *bell;
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t cond; /* any of the below has changed */
+    pthread_cond_t cond;               /* any of the below has changed */
     enum { IDLE, ASKED, ENDED } state; /* guarded by mutex, as is all below */
     bool stopping;
     int fd;

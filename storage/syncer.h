@@ -1,9 +1,9 @@
 /*
  * storage/syncer.h - the sync that nobody waits for: of async writes, once an interval.
  *
- * On the writer's own thread it would hold up every write for as long as the disk takes. One sync is
- * in flight at a time, and the writer takes its result before it begins another of any kind: an error
- * is told once for a descriptor, and who is not told would believe.
+ * On the writer's own thread it would hold up every write for as long as the disk takes. One sync
+ * is in flight at a time, and the writer takes its result before it begins another of any kind: an
+ * error is told once for a descriptor, and who is not told would believe.
  */
 #ifndef CAIRN_STORAGE_SYNCER_H
 #define CAIRN_STORAGE_SYNCER_H
@@ -13,7 +13,8 @@
 
 typedef struct st_cairn_syncer_t cairn_syncer_t;
 
-/** Starts the thread, which rings `bell` when a sync has ended. NULL when there is none to be had. */
+/** Starts the thread, which rings `bell` when a sync has ended. NULL when there is none to be had.
+ */
 cairn_syncer_t *cairn_syncer_start(cairn_bell_t *bell);
 
 /** Ends the thread. No sync is in flight. */

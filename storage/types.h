@@ -50,8 +50,8 @@ typedef struct st_cairn_bytes_t {
     size_t count;
 } cairn_bytes_t;
 
-/** a key with its hash, which only means something to the store whose seed it has; made by cairn_key(),
- * borrows the bytes */
+/** a key with its hash, which only means something to the store whose seed it has; made by
+ * cairn_key(), borrows the bytes */
 typedef struct st_cairn_key_t {
     const void *bytes;
     size_t count;
@@ -59,8 +59,8 @@ typedef struct st_cairn_key_t {
 } cairn_key_t;
 
 /**
- * Hashes a key of 1 to CAIRN_KEY_BYTES_MAX bytes. The seed is the store's and no client's business: keys
- * that collide on purpose would all have to be looked through.
+ * Hashes a key of 1 to CAIRN_KEY_BYTES_MAX bytes. The seed is the store's and no client's business:
+ * keys that collide on purpose would all have to be looked through.
  */
 cairn_key_t cairn_key(uint64_t seed, const void *bytes, size_t count);
 

@@ -115,10 +115,10 @@ static uint64_t span_max(const cairn_writer_t *w)
 cairn_decision_t cairn_writer_decide(cairn_writer_t *w, cairn_write_t *write, bool is_atomic,
                                      uint64_t now_ms)
 {
-    cairn_decide_limits_t limits = {.value_bytes_max = atomic_load_explicit(
-                                        &w->value_bytes_max, memory_order_relaxed),
-                                    .span_max = span_max(w),
-                                    .is_atomic = is_atomic};
+    cairn_decide_limits_t limits = {
+        .value_bytes_max = atomic_load_explicit(&w->value_bytes_max, memory_order_relaxed),
+        .span_max = span_max(w),
+        .is_atomic = is_atomic};
     if (write->op != CAIRN_WRITE_SYNC)
         return cairn_decide(write, w->index, w->space, &w->overlay, &limits, now_ms);
     write->err = CAIRN_OK;
@@ -407,8 +407,7 @@ static void sync_if_due(cairn_writer_t *w)
         return;
     }
     uint64_t now = cairn_os->monotonic_ns();
-    if (!wants_sync(w) ||
-        now - w->log.unsynced_since_ns < w->options.sync_interval_ms * 1000000)
+    if (!wants_sync(w) || now - w->log.unsynced_since_ns < w->options.sync_interval_ms * 1000000)
         return;
     if (w->options.in_memory) {
         sync_log(w);

@@ -73,7 +73,8 @@ outcome_t fixture_delete(fixture_t *f, const char *key);
 cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_t key,
                              cairn_bytes_t value, cairn_durability_t durability);
 
-/** holds the writer up in the sink of a write of its own: what is submitted meanwhile is one batch */
+/** holds the writer up in the sink of a write of its own: what is submitted meanwhile is one batch
+ */
 typedef struct st_gate_t {
     cairn_sink_t sink; /* first: on_done casts back */
     pthread_mutex_t mutex;

@@ -300,16 +300,18 @@ static const row_t rows[] = {
     {"POST", "/v1/batch", "{\"op\":\"get\",\"key_b64\":\"c2hvcA==\"}", CAIRN_SCOPE_READ, false},
     {"POST", "/v1/batch", "{\"op\":\"get\",\"key_b64\":\"c2hvcC9h\"}", CAIRN_SCOPE_READ, true},
     {"POST", "/v1/batch?atomic=true",
-     "{\"op\":\"get\",\"key\":\"shop/a\"}\n{\"op\":\"get\",\"key\":\"a\"}", CAIRN_SCOPE_READ, false},
-    {"POST", "/v1/batch", "{\"op\":\"put\",\"key\":\"a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE, false},
+     "{\"op\":\"get\",\"key\":\"shop/a\"}\n{\"op\":\"get\",\"key\":\"a\"}", CAIRN_SCOPE_READ,
+     false},
+    {"POST", "/v1/batch", "{\"op\":\"put\",\"key\":\"a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE,
+     false},
     {"POST", "/v1/batch", "{\"op\":\"put\",\"key\":\"shop/a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE,
      true},
-    {"POST", "/v1/batch", "{\"op\":\"append\",\"key\":\"shop/a\",\"value\":\"1\"}", CAIRN_SCOPE_WRITE,
-     true},
+    {"POST", "/v1/batch", "{\"op\":\"append\",\"key\":\"shop/a\",\"value\":\"1\"}",
+     CAIRN_SCOPE_WRITE, true},
     {"POST", "/v1/batch", "{\"op\":\"incr\",\"key\":\"shop/n\"}", CAIRN_SCOPE_WRITE, true},
     {"POST", "/v1/batch",
-     "{\"op\":\"get\",\"key\":\"shop/a\"}\n{\"op\":\"delete\",\"key\":\"shop/b\"}", CAIRN_SCOPE_WRITE,
-     true},
+     "{\"op\":\"get\",\"key\":\"shop/a\"}\n{\"op\":\"delete\",\"key\":\"shop/b\"}",
+     CAIRN_SCOPE_WRITE, true},
     {"GET", "/v1/keys?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
     {"GET", "/v1/scan?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
     {"GET", "/v1/changes?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
@@ -435,7 +437,8 @@ static void what_is_refused_has_not_been_done(void)
     http_close(&conn);
 }
 
-/* one line too far refuses the whole batch, which says where; large ones are read on another thread */
+/* one line too far refuses the whole batch, which says where; large ones are read on another thread
+ */
 static void a_batch_is_refused_whole(void)
 {
     static const char allowed[] = "{\"op\":\"put\",\"key\":\"shop/batch\",\"value\":\"2\"}\n";
@@ -444,8 +447,8 @@ static void a_batch_is_refused_whole(void)
         size_t before;
     } batches[] = {
         {"shop-writer", "/v1/batch", "{\"op\":\"get\",\"key\":\"batch\"}", "\"line\":3}", 2},
-        {"shop-writer", "/v1/batch?atomic=true", "{\"op\":\"incr\",\"key\":\"shop\"}", "\"line\":2}",
-         1},
+        {"shop-writer", "/v1/batch?atomic=true", "{\"op\":\"incr\",\"key\":\"shop\"}",
+         "\"line\":2}", 1},
         {"shop-writer", "/v1/batch", "{\"op\":\"delete\",\"key\":\"batch\"}", "\"line\":1001}",
          1000},
         {"shop-admin", "/v1/batch", "{\"op\":\"put\",\"key\":\"batch\",\"value\":\"2\"}",

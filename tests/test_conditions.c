@@ -202,7 +202,7 @@ static void dates_in_three_forms(void)
         "Sun, 06 Foo 1994 08:49:37 GMT",
         (IMF ", " IMF),
         ("Sun, 06 Nov 1994 08:49:37 GMT                                "
-        "                                                            ")};
+         "                                                            ")};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); ++i) {
         uint64_t seconds = 0;
         CU_ASSERT(cairn_conditions_parse_date(exact(good[i]), &seconds));

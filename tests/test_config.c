@@ -241,10 +241,11 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
         outcome("durability: sync\n"),
         "c.yaml:1: there is no key \"durability\" at the top; did you mean storage.durability? "
         "the keys here are listen, workers, takeover, storage, tls, limits, log, auth"));
-    CU_ASSERT_TRUE(same(outcome("limits:\n  colour: red\n"),
-                        "c.yaml:2: there is no key \"colour\" in limits; the keys here are "
-                        "value_bytes, connections, queue_ops, queue_bytes, batch_ops, idle_timeout, "
-                        "shutdown_timeout"));
+    CU_ASSERT_TRUE(
+        same(outcome("limits:\n  colour: red\n"),
+             "c.yaml:2: there is no key \"colour\" in limits; the keys here are "
+             "value_bytes, connections, queue_ops, queue_bytes, batch_ops, idle_timeout, "
+             "shutdown_timeout"));
     CU_ASSERT_TRUE(
         same(outcome("Listen: \":80\"\n"),
              "c.yaml:1: there is no key \"Listen\" at the top; did you mean listen? "

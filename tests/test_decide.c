@@ -411,7 +411,8 @@ static void a_number_longer_than_is_copied(void)
         {.op = CAIRN_WRITE_PUT, .key = "n", .value = text(digits)},
         {.op = CAIRN_WRITE_INCR, .key = "n", .by = 1},
     };
-    CU_ASSERT(together(&f, asks, 2) <= 2); /* its pieces are joined: it need not wait for the next */
+    CU_ASSERT(together(&f, asks, 2) <=
+              2); /* its pieces are joined: it need not wait for the next */
     CU_ASSERT(asks[1].err == CAIRN_OK && asks[1].number == 42);
     CU_ASSERT(fixture_has(&f, "n", "42"));
     fixture_dispose(&f);

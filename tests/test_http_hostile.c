@@ -358,8 +358,8 @@ static void head_without_end(void)
 static void targets_that_are_no_paths(void)
 {
     static const char *const targets[] = {
-        "*",     "a:443", "v1/kv/a",       "ftp://127.0.0.1/v1/kv/a", "?key=a", ".", "%2Fv1", "#",
-        "\xff/", "&",     "localhost:8080"};
+        "*", "a:443", "v1/kv/a", "ftp://127.0.0.1/v1/kv/a", "?key=a", ".", "%2Fv1",
+        "#", "\xff/", "&",       "localhost:8080"};
     static const char *const methods[] = {"GET", "HEAD", "OPTIONS", "CONNECT", "PUT"};
     char request[128];
     for (size_t i = 0; i != sizeof(targets) / sizeof(targets[0]); ++i)

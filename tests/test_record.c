@@ -220,7 +220,6 @@ void suite_record(void)
     CU_add_test(s, "impossible shapes are no records", impossible_shapes_are_no_records);
     CU_add_test(s, "MARK and LINK come back", marks_and_links_come_back);
     CU_add_test(s, "the chain knows content and order", the_chain_knows_the_order);
-    CU_add_test(s, "a sum in pieces is that of the whole",
-                a_sum_in_pieces_is_that_of_the_whole);
+    CU_add_test(s, "a sum in pieces is that of the whole", a_sum_in_pieces_is_that_of_the_whole);
     CU_add_test(s, "every error has its text", every_error_has_a_text);
 }

@@ -796,7 +796,8 @@ static void peek_says_what_a_write_would_wait_for(void)
     fixture_t f;
     uint64_t loc = 0;
     start(&f, TEMP_DIR_ON_DISK);
-    cairn_key_t key = cairn_store_key(f.store, "k", 1), other = cairn_store_key(f.store, "other", 5);
+    cairn_key_t key = cairn_store_key(f.store, "k", 1),
+                other = cairn_store_key(f.store, "other", 5);
     CU_ASSERT_EQUAL(cairn_store_peek(f.store, &other, false, &loc), CAIRN_OK);
     put_filled(&f, text("k"), 1000, 1, CAIRN_SYNC);
     CU_ASSERT_EQUAL(cairn_store_peek(f.store, &key, false, &loc), CAIRN_OK);
