@@ -15,11 +15,6 @@
 
 static const cairn_bytes_t nothing = {NULL, 0};
 
-static bool method_is(const h2o_req_t *req, const char *name)
-{
-    return h2o_memis(req->method.base, req->method.len, name, strlen(name));
-}
-
 /* ---------------------------------------------------------------- keys */
 
 bool cairn_kv_take_key(h2o_req_t *req, const char *bytes, size_t count, cairn_key_t *key)
@@ -253,9 +248,9 @@ static void sync_up_to(h2o_req_t *req)
 static void handle_value(h2o_req_t *req, h2o_iovec_t raw)
 {
     cairn_key_t key;
-    bool is_get = method_is(req, "GET") || method_is(req, "HEAD");
-    bool is_put = method_is(req, "PUT");
-    if (!is_get && !is_put && !method_is(req, "DELETE")) {
+    bool is_get = cairn_method_is(req, "GET") || cairn_method_is(req, "HEAD");
+    bool is_put = cairn_method_is(req, "PUT");
+    if (!is_get && !is_put && !cairn_method_is(req, "DELETE")) {
         cairn_reply_method_not_allowed(req, "GET, HEAD, PUT, DELETE");
         return;
     }
@@ -273,7 +268,7 @@ static void handle_value(h2o_req_t *req, h2o_iovec_t raw)
 static void handle_post(h2o_req_t *req, h2o_iovec_t raw, cairn_op_t op)
 {
     cairn_key_t key;
-    if (!method_is(req, "POST")) {
+    if (!cairn_method_is(req, "POST")) {
         cairn_reply_method_not_allowed(req, "POST");
         return;
     }
@@ -306,7 +301,7 @@ bool cairn_kv_handle(h2o_req_t *req, h2o_iovec_t path)
         handle_post(req, rest, CAIRN_OP_APPEND);
     else if (!h2o_memis(path.base, path.len, H2O_STRLIT("/v1/sync")))
         return false;
-    else if (!method_is(req, "GET"))
+    else if (!cairn_method_is(req, "GET"))
         cairn_reply_method_not_allowed(req, "GET");
     else
         sync_up_to(req);

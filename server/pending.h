@@ -10,7 +10,7 @@
 
 #include "server/worker.h"
 
-/** The store; requests come to those who use it only once it is open. */
+/** The store, NULL while it is loading; requests for values are routed only once it is open. */
 cairn_store_t *cairn_pending_store(const h2o_req_t *req);
 
 /** goes on with a request whose record has been brought in and verified, and lies at `loaded` */

@@ -80,7 +80,7 @@ static void send_all(h2o_req_t *req, const char *bytes, size_t count)
 
 void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count)
 {
-    bool is_head = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+    bool is_head = cairn_method_is(req, "HEAD");
     req->res.content_length = count;
     send_all(req, bytes, is_head ? 0 : count);
 }

@@ -239,8 +239,7 @@ static bool range_applies(const asked_t *asked, const cairn_value_t *value)
 static bool answer_range(h2o_req_t *req, const asked_t *asked, cairn_value_t *value)
 {
     uint64_t first, last, size = value->count;
-    if (!range_applies(asked, value) ||
-        !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")))
+    if (!range_applies(asked, value) || !cairn_method_is(req, "GET"))
         return false;
     cairn_range_result_t result = cairn_range_parse(asked->range, size, &first, &last);
     if (result == CAIRN_RANGE_WHOLE)
@@ -308,7 +307,7 @@ void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
         (answer_conditions(req, &asked, &value) || answer_range(req, &asked, &value)))
         return;
     add_value_headers(req, &value);
-    if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"))) {
+    if (cairn_method_is(req, "HEAD")) {
         cairn_reply_body(req, NULL, value.count);
         return;
     }

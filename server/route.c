@@ -61,8 +61,7 @@ bool cairn_route_is_cross_site(const h2o_req_t *req)
 
 static bool changes_something(const h2o_req_t *req)
 {
-    return !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) &&
-           !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+    return !cairn_method_is(req, "GET") && !cairn_method_is(req, "HEAD");
 }
 
 /** what is wrong with any request, whatever its path; true if that has been answered */

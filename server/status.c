@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "server/access_log.h"
+#include "server/pending.h"
 #include "server/reply.h"
 
 /** segments fetched from the store at a time */
@@ -32,12 +33,6 @@ static const char front_page[] =
     "  /v1/stats           how it is, as JSON\n"
     "  /metrics            the same for Prometheus\n";
 
-static cairn_store_t *store_of(const h2o_req_t *req)
-{
-    /* acquire: pairs with main's release when the store is open */
-    return atomic_load_explicit(&cairn_worker_of(req)->server->store, memory_order_acquire);
-}
-
 void cairn_status_reply_loading(h2o_req_t *req)
 {
     const cairn_server_t *server = cairn_worker_of(req)->server;
@@ -51,7 +46,7 @@ void cairn_status_reply_loading(h2o_req_t *req)
 
 static void reply_ready(h2o_req_t *req)
 {
-    cairn_store_t *store = store_of(req);
+    cairn_store_t *store = cairn_pending_store(req);
     if (store == NULL) {
         cairn_status_reply_loading(req);
         return;
@@ -194,7 +189,7 @@ static void reply_metrics(h2o_req_t *req)
            (double)cairn_access_log_dropped(server->access_log));
     metric(out, "uptime_seconds", "gauge", "Since the process began to serve.",
            (double)uptime_ms(server) / 1000);
-    cairn_store_t *store = store_of(req);
+    cairn_store_t *store = cairn_pending_store(req);
     metric(out, "ready", "gauge", "1 once the store is loaded.", store != NULL);
     if (store != NULL) {
         cairn_store_stats_t stats;
@@ -297,7 +292,7 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
 
 static void reply_stats(h2o_req_t *req)
 {
-    cairn_store_t *store = store_of(req);
+    cairn_store_t *store = cairn_pending_store(req);
     if (store == NULL) {
         cairn_status_reply_loading(req);
         return;
@@ -336,8 +331,7 @@ bool cairn_status_handle(h2o_req_t *req, h2o_iovec_t path)
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); ++i)
         if (h2o_memis(path.base, path.len, pages[i].path, strlen(pages[i].path))) {
-            if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) ||
-                h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD")))
+            if (cairn_method_is(req, "GET") || cairn_method_is(req, "HEAD"))
                 pages[i].reply(req);
             else
                 cairn_reply_method_not_allowed(req, "GET, HEAD");

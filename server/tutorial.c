@@ -22,11 +22,6 @@ typedef struct st_params_t {
     h2o_iovec_t key, value; /* decoded, in the request's pool */
 } params_t;
 
-static bool method_is(const h2o_req_t *req, const char *name)
-{
-    return h2o_memis(req->method.base, req->method.len, name, strlen(name));
-}
-
 /** false, and the request has been answered, on a bad escape */
 static bool decode_param(h2o_req_t *req, h2o_iovec_t query, const char *name, bool *has,
                          h2o_iovec_t *out)
@@ -122,7 +117,7 @@ static bool read_params(h2o_req_t *req, params_t *params)
             h2o_iovec_init(req->path.base + req->query_at + 1, req->path.len - req->query_at - 1);
     if (!read_form(req, query, params))
         return false;
-    if (params->has_key || !method_is(req, "POST") || req->entity.len == 0)
+    if (params->has_key || !cairn_method_is(req, "POST") || req->entity.len == 0)
         return true;
     return body_is_json(req) ? read_json(req, params) : read_form(req, req->entity, params);
 }
@@ -149,9 +144,9 @@ bool cairn_tutorial_handle(h2o_req_t *req, h2o_iovec_t path)
     bool is_delete = h2o_memis(path.base, path.len, H2O_STRLIT("/delete"));
     if (!is_set && !is_get && !is_delete)
         return false;
-    bool is_head = method_is(req, "HEAD") && is_get;
-    if (!method_is(req, "GET") && !method_is(req, "POST") && !is_head &&
-        !(is_delete && method_is(req, "DELETE"))) {
+    bool is_head = cairn_method_is(req, "HEAD") && is_get;
+    if (!cairn_method_is(req, "GET") && !cairn_method_is(req, "POST") && !is_head &&
+        !(is_delete && cairn_method_is(req, "DELETE"))) {
         cairn_reply_method_not_allowed(req, is_delete ? "GET, POST, DELETE"
                                             : is_get  ? "GET, HEAD, POST"
                                                       : "GET, POST");
