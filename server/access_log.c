@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/clock.h"
+
 /* 1 MiB: ten thousand requests, more than a worker answers between two flushes */
 #define RING_BYTES ((size_t)1 << 20)
 /* lines are written in pieces of at least this, as long as there are so many */
@@ -61,10 +63,10 @@ struct st_cairn_access_log_t {
     pthread_t flusher;
     /* the flusher's own */
     int fd;
-    bool is_file;          /* always ready, unlike a pipe or a terminal */
-    bool is_failing;       /* and that has been said */
-    bool is_torn;          /* the last line written lacks its end */
-    int64_t give_up_at_ms; /* once closing and waiting; 0 before */
+    bool is_file;           /* always ready, unlike a pipe or a terminal */
+    bool is_failing;        /* and that has been said */
+    bool is_torn;           /* the last line written lacks its end */
+    uint64_t give_up_at_ms; /* once closing and waiting; 0 before */
     bool has_given_up;
     cairn_access_clock_t clock;
     char *file; /* a copy: a reload may free the config that named it */
@@ -155,14 +157,6 @@ void cairn_access_log_add(cairn_access_log_t *log, size_t number, const cairn_ac
 
 /* ---------------------------------------------------------------- the output */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void say(cairn_access_log_t *log, const char *what, int err)
 {
     char line[PATH_MAX + 128];
@@ -209,8 +203,8 @@ static bool wait_for_output(cairn_access_log_t *log)
 
     while (!log->is_file && poll(&output, 1, log->has_given_up ? 0 : FLUSH_MS) <= 0) {
         if (log->give_up_at_ms == 0 && atomic_load_explicit(&log->is_closing, memory_order_acquire))
-            log->give_up_at_ms = now_ms() + CLOSE_MS;
-        log->has_given_up = log->give_up_at_ms != 0 && now_ms() >= log->give_up_at_ms;
+            log->give_up_at_ms = cairn_monotonic_ms() + CLOSE_MS;
+        log->has_given_up = log->give_up_at_ms != 0 && cairn_monotonic_ms() >= log->give_up_at_ms;
         if (log->has_given_up)
             return false;
     }

@@ -6,12 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-static const char *skip_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\t'))
-        ++at;
-    return at;
-}
+#include "server/text.h"
+#include "server/units.h"
 
 /** steps over commas too: elements of a list may be empty (RFC 9110, 5.6.1.2) */
 static const char *skip_empty(const char *at, const char *end)
@@ -27,16 +23,7 @@ bool cairn_conditions_parse_etag(cairn_bytes_t text, uint64_t *version)
     if (text.count < 3 || text.count > 22 || at[0] != '"' || at[text.count - 1] != '"' ||
         at[1] == '0')
         return false;
-    *version = 0;
-    for (size_t i = 1; i + 1 < text.count; ++i) {
-        if (at[i] < '0' || at[i] > '9')
-            return false;
-        uint64_t digit = (uint64_t)(at[i] - '0');
-        if (*version > (UINT64_MAX - digit) / 10)
-            return false;
-        *version = *version * 10 + digit;
-    }
-    return true;
+    return cairn_units_parse_count(at + 1, text.count - 2, version) == CAIRN_UNITS_OK;
 }
 
 /** takes one entity-tag off the front; false where none begins. `*is_weak` for W/"..." */
@@ -61,10 +48,10 @@ static const char *parse_list(cairn_bytes_t text, bool weak_counts, cairn_versio
 {
     const char *at = text.base, *end = at + text.count;
     list->kind = CAIRN_VERSIONS_LISTED;
-    at = skip_blanks(at, end);
+    at = cairn_skip_blanks(at, end);
     if (at < end && *at == '*') {
         list->kind = CAIRN_VERSIONS_ANY;
-        return skip_blanks(at + 1, end) == end ? NULL : "nothing may follow *";
+        return cairn_skip_blanks(at + 1, end) == end ? NULL : "nothing may follow *";
     }
     for (bool is_empty = true;; is_empty = false) {
         cairn_bytes_t tag;
@@ -80,7 +67,7 @@ static const char *parse_list(cairn_bytes_t text, bool weak_counts, cairn_versio
                 return "too many ETags are listed";
             list->versions[list->count++] = version;
         }
-        at = skip_blanks(at, end);
+        at = cairn_skip_blanks(at, end);
         if (at < end && *at != ',')
             return "ETags in a list are separated by commas";
     }

@@ -180,24 +180,6 @@ static void put_body(h2o_req_t *req, const cairn_key_t *key, cairn_write_op_t op
         queue(req, op, key, (cairn_bytes_t){meta.bytes, meta.count}, value, &asked);
 }
 
-/** a whole signed decimal number; false if it is none or does not fit */
-static bool parse_by(h2o_iovec_t text, int64_t *by)
-{
-    bool negative = text.len != 0 && text.base[0] == '-';
-    size_t at = negative ? 1 : 0;
-    *by = 0;
-    if (at == text.len)
-        return false;
-    for (; at < text.len; ++at) {
-        int digit = text.base[at] - '0';
-        if (digit < 0 || digit > 9 || __builtin_mul_overflow(*by, 10, by) ||
-            (negative ? __builtin_sub_overflow(*by, digit, by)
-                      : __builtin_add_overflow(*by, digit, by)))
-            return false;
-    }
-    return true;
-}
-
 static void incr(h2o_req_t *req, const cairn_key_t *key)
 {
     static const char text_plain[] = "text/plain";
@@ -208,7 +190,7 @@ static void incr(h2o_req_t *req, const cairn_key_t *key)
     if (cairn_write_request_param(req, "by", &text)) {
         if (text.base == NULL)
             return;
-        if (!parse_by(text, &by)) {
+        if (!cairn_number_parse(text.base, text.len, &by)) {
             cairn_reply_problem(req, CAIRN_PROBLEM_BAD_NUMBER,
                                 "by is a decimal number that fits 64 bits, such as 1 or -5");
             return;
@@ -235,7 +217,8 @@ static void sync_up_to(h2o_req_t *req)
     if (is_given && text.base == NULL)
         return;
     uint64_t newest = cairn_store_last_version(cairn_pending_store(req));
-    if (!is_given || !parse_by(text, &version) || version < 0 || (uint64_t)version > newest)
+    if (!is_given || !cairn_number_parse(text.base, text.len, &version) || version < 0 ||
+        (uint64_t)version > newest)
         cairn_reply_problem(req, CAIRN_PROBLEM_BAD_VERSION,
                             "give a version there has been: /v1/sync?version=N, N up to %" PRIu64,
                             newest);

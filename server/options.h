@@ -120,7 +120,7 @@
 
 /* all rows */
 #define CAIRN_OPTIONS(X)                                                                           \
-    CAIRN_OPTIONS_TOP(X) CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_TLS(X) CAIRN_OPTIONS_LIMITS(X)     \
-    CAIRN_OPTIONS_LOG(X)
+    CAIRN_OPTIONS_TOP(X)                                                                           \
+    CAIRN_OPTIONS_STORAGE(X) CAIRN_OPTIONS_TLS(X) CAIRN_OPTIONS_LIMITS(X) CAIRN_OPTIONS_LOG(X)
 
 #endif

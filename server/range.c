@@ -6,23 +6,18 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/text.h"
+#include "server/units.h"
+
 /** reads digits, saturating: a number too large for 64 bits is beyond every value anyway */
-static bool parse_number(const char **at, const char *end, uint64_t *number)
+static bool take_number(const char **at, const char *end, uint64_t *number)
 {
     const char *begin = *at;
-    *number = 0;
-    for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
-        uint64_t digit = (uint64_t)(**at - '0');
-        *number = *number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *number * 10 + digit;
-    }
+    while (*at < end && **at >= '0' && **at <= '9')
+        ++*at;
+    if (cairn_units_parse_count(begin, (size_t)(*at - begin), number) == CAIRN_UNITS_TOO_BIG)
+        *number = UINT64_MAX;
     return *at != begin;
-}
-
-static const char *skip_blanks(const char *at, const char *end)
-{
-    while (at < end && (*at == ' ' || *at == '\t'))
-        ++at;
-    return at;
 }
 
 /** `-N`: the last N bytes */
@@ -30,7 +25,7 @@ static cairn_range_result_t suffix(const char *at, const char *end, uint64_t siz
                                    uint64_t *last)
 {
     uint64_t count;
-    if (!parse_number(&at, end, &count) || skip_blanks(at, end) != end)
+    if (!take_number(&at, end, &count) || cairn_skip_blanks(at, end) != end)
         return CAIRN_RANGE_WHOLE;
     if (count == 0 || size == 0)
         return CAIRN_RANGE_UNSATISFIABLE;
@@ -46,16 +41,16 @@ cairn_range_result_t cairn_range_parse(cairn_bytes_t text, uint64_t size, uint64
     const char *at = text.base, *end = at + text.count;
     if (text.count < sizeof(unit) - 1 || strncasecmp(at, unit, sizeof(unit) - 1) != 0)
         return CAIRN_RANGE_WHOLE;
-    at = skip_blanks(at + sizeof(unit) - 1, end);
+    at = cairn_skip_blanks(at + sizeof(unit) - 1, end);
     if (at < end && *at == '-')
         return suffix(at + 1, end, size, first, last);
-    if (!parse_number(&at, end, first) || at == end || *at != '-')
+    if (!take_number(&at, end, first) || at == end || *at != '-')
         return CAIRN_RANGE_WHOLE;
     ++at;
     *last = UINT64_MAX;
     if (at < end && *at >= '0' && *at <= '9')
-        parse_number(&at, end, last);
-    if (skip_blanks(at, end) != end || *last < *first)
+        take_number(&at, end, last);
+    if (cairn_skip_blanks(at, end) != end || *last < *first)
         return CAIRN_RANGE_WHOLE; /* several ranges, or none that makes sense */
     if (*first >= size)
         return CAIRN_RANGE_UNSATISFIABLE;

@@ -13,6 +13,7 @@
 
 #include "server/access_log.h"
 #include "server/batch.h"
+#include "server/clock.h"
 #include "server/conn.h"
 #include "server/gate.h"
 #include "server/kv.h"
@@ -25,13 +26,6 @@
 #define TARGET_BYTES_MAX 65536
 /** all headers of a request, names and values */
 #define HEADER_BYTES_MAX 32768
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static size_t header_bytes(const h2o_req_t *req)
 {
@@ -141,7 +135,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     (void)self;
     cairn_conn_t *conn = cairn_conn_of(req);
-    conn->request_began_ns = now_ns();
+    conn->request_began_ns = cairn_monotonic_ns();
     conn->op = CAIRN_OP_OTHER;
     conn->token = NULL;
     cairn_pipeline_handle(req, handle);
@@ -174,7 +168,7 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
 {
     (void)self;
     cairn_conn_t *conn = cairn_conn_of(req);
-    uint64_t ns = conn->request_began_ns != 0 ? now_ns() - conn->request_began_ns : 0;
+    uint64_t ns = conn->request_began_ns != 0 ? cairn_monotonic_ns() - conn->request_began_ns : 0;
     cairn_metrics_request(&conn->worker->metrics, conn->op, req->res.status, ns);
     if (conn->worker->server->access_log != NULL)
         log_request(conn, req, ns);

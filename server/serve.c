@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "server/access_log.h"
+#include "server/clock.h"
 #include "server/gate.h"
 #include "server/listen.h"
 #include "server/reload.h"
@@ -58,13 +59,6 @@ static bool on_progress(void *ctx, uint64_t bytes_done, uint64_t bytes_total)
     atomic_store_explicit(&server.load_done, bytes_done, memory_order_relaxed);
     atomic_store_explicit(&server.load_total, bytes_total, memory_order_relaxed);
     return sigtimedwait(&stop_signals, NULL, &at_once) < 0;
-}
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /** connections each worker may have, as far as the process may have descriptors */
@@ -169,12 +163,12 @@ static bool all_have_stopped(void)
 static void stop_workers(const cairn_config_t *config)
 {
     struct timespec poll = {.tv_nsec = STOP_POLL_MS * 1000000L};
-    uint64_t deadline = monotonic_ms() + config->limits_shutdown_timeout_ms;
+    uint64_t deadline = cairn_monotonic_ms() + config->limits_shutdown_timeout_ms;
     bool abandoned = false;
     for (size_t i = 0; i < server.worker_count; ++i)
         cairn_worker_ask_to_stop(server.workers[i]);
     while (!all_have_stopped()) {
-        if (!abandoned && monotonic_ms() >= deadline) {
+        if (!abandoned && cairn_monotonic_ms() >= deadline) {
             log_line(NULL, "limits.shutdown_timeout has passed: cutting the connections left");
             for (size_t i = 0; i < server.worker_count; ++i)
                 cairn_worker_abandon(server.workers[i]);
@@ -335,7 +329,7 @@ static bool prepare(const cairn_config_t *config, cairn_listeners_t *listeners)
 {
     char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
     server.config = config;
-    server.started_ms = monotonic_ms();
+    server.started_ms = cairn_monotonic_ms();
     if ((!cairn_tls_is_on(config) ||
          (server.ssl_ctx = cairn_tls_load(config, errmsg, sizeof(errmsg))) != NULL) &&
         open_listeners(config, listeners, errmsg, sizeof(errmsg)))

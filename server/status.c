@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
 #include "server/access_log.h"
+#include "server/clock.h"
 #include "server/pending.h"
 #include "server/reply.h"
 
@@ -66,9 +66,7 @@ static void sum_metrics(const cairn_server_t *server, cairn_metrics_t *sum)
 
 static uint64_t uptime_ms(const cairn_server_t *server)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 - server->started_ms;
+    return cairn_monotonic_ms() - server->started_ms;
 }
 
 /* ---------------------------------------------------------------- /metrics */

@@ -13,8 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "server/clock.h"
 
 /** a number and nothing else; 0 for anything else */
 static unsigned long number_of(const char *text)
@@ -62,9 +63,7 @@ void cairn_systemd_notify(const char *state)
 void cairn_systemd_notify_reloading(void)
 {
     char state[64];
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-             (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+             cairn_monotonic_ns() / 1000);
     cairn_systemd_notify(state);
 }

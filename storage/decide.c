@@ -63,17 +63,17 @@ static void look_up(present_t *present, const cairn_write_t *write, cairn_index_
     }
 }
 
-/** reads a whole text as a signed 64-bit number; false if it is none */
-static bool parse_number(const uint8_t *text, size_t count, int64_t *number)
+bool cairn_number_parse(const void *text, size_t count, int64_t *number)
 {
-    bool negative = count != 0 && text[0] == '-';
+    const uint8_t *digits = text;
+    bool negative = count != 0 && digits[0] == '-';
     size_t at = negative ? 1 : 0;
     int64_t n = 0;
     if (at == count)
         return false;
     for (; at < count; ++at) {
-        if (text[at] < '0' || text[at] > '9' || __builtin_mul_overflow(n, 10, &n) ||
-            __builtin_sub_overflow(n, text[at] - '0', &n))
+        if (digits[at] < '0' || digits[at] > '9' || __builtin_mul_overflow(n, 10, &n) ||
+            __builtin_sub_overflow(n, digits[at] - '0', &n))
             return false;
     }
     /* summed up below zero, where there is room for one more */
@@ -84,7 +84,7 @@ static cairn_err_t decide_incr(cairn_write_t *write, const present_t *present)
 {
     int64_t number = 0;
     const cairn_record_t *r = present->record;
-    if (r != NULL && !parse_number(cairn_record_value(r), r->value_bytes, &number))
+    if (r != NULL && !cairn_number_parse(cairn_record_value(r), r->value_bytes, &number))
         return CAIRN_ERR_NOT_A_NUMBER;
     if (__builtin_add_overflow(number, write->by, &number))
         return CAIRN_ERR_OVERFLOW;

@@ -209,6 +209,10 @@ struct st_cairn_write_t {
     cairn_bytes_t _given_meta;               /* for a value that incr or append makes */
 };
 
+/** Reads a whole text as the decimal number that incr knows: -17, of 64 bits; false if it is none.
+ */
+bool cairn_number_parse(const void *text, size_t count, int64_t *number);
+
 /** values up to this size are copied by cairn_write_create(), larger ones are borrowed */
 #define CAIRN_WRITE_COPY_BYTES 4096
 
