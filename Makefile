@@ -75,6 +75,9 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
 	@echo "  CC    $<"
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# .incbin is not in what -MMD writes
+$(BUILD)/obj/server/pages.o: server/dashboard.html
+
 $(BUILD)/cairn: $(SERVER_OBJ) $(ENGINE_OBJ)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)

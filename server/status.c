@@ -7,31 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
 #include "server/access_log.h"
 #include "server/clock.h"
+#include "server/pages.h"
 #include "server/pending.h"
 #include "server/reply.h"
 
 /** segments fetched from the store at a time */
 #define SEGMENTS_AT_ONCE 256
-
-static const char front_page[] =
-    "cairn - a durable key-value database that speaks plain HTTP\n"
-    "\n"
-    "  curl -T file    http://HOST/v1/kv/some/key      store a value\n"
-    "  curl            http://HOST/v1/kv/some/key      read it\n"
-    "  curl -X DELETE  http://HOST/v1/kv/some/key      remove it\n"
-    "\n"
-    "  curl -X POST    http://HOST/v1/incr/some/count  count\n"
-    "\n"
-    "  http://HOST/set?key=foo&value=bar   http://HOST/get?key=foo   http://HOST/delete?key=foo\n"
-    "\n"
-    "  /livez  /readyz     is it up, is it ready\n"
-    "  /v1/stats           how it is, as JSON\n"
-    "  /metrics            the same for Prometheus\n";
 
 void cairn_status_reply_loading(h2o_req_t *req)
 {
@@ -241,9 +228,47 @@ static json_t *requests_json(const cairn_metrics_t *sum)
     return requests;
 }
 
+/** how many requests took less than each bound, and not less than the one before; the last: longer
+ */
+static json_t *latency_json(const cairn_metrics_t *sum)
+{
+    json_t *latency = json_object(), *bounds = json_array(), *all = json_object();
+    json_t *seconds = json_object();
+    for (size_t i = 0; i + 1 < CAIRN_LATENCY_BUCKETS; ++i)
+        json_array_append_new(bounds, json_integer((json_int_t)1 << i));
+    for (cairn_op_t op = 0; op < CAIRN_OP_COUNT; ++op) {
+        json_t *buckets = json_array();
+        for (size_t i = 0; i < CAIRN_LATENCY_BUCKETS; ++i)
+            json_array_append_new(buckets,
+                                  json_integer((json_int_t)value_of(&sum->latencies[op][i])));
+        json_object_set_new(all, cairn_op_label(op), buckets);
+        json_object_set_new(seconds, cairn_op_label(op),
+                            json_real((double)value_of(&sum->latency_ns_sum[op]) / 1e9));
+    }
+    json_object_set_new(latency, "bounds_us", bounds);
+    json_object_set_new(latency, "buckets", all);
+    json_object_set_new(latency, "seconds", seconds);
+    return latency;
+}
+
 static void set_count(json_t *json, const char *name, uint64_t count)
 {
     json_object_set_new(json, name, json_integer((json_int_t)count));
+}
+
+/** memory of the process: all that is resident, files mapped included, and what is its own */
+static json_t *memory_json(void)
+{
+    uint64_t resident = 0, shared = 0, page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL && fscanf(file, "%*u %" SCNu64 " %" SCNu64, &resident, &shared) != 2)
+        resident = shared = 0;
+    if (file != NULL)
+        fclose(file);
+    json_t *memory = json_object();
+    set_count(memory, "resident_bytes", resident * page_bytes);
+    set_count(memory, "own_bytes", (resident > shared ? resident - shared : 0) * page_bytes);
+    return memory;
 }
 
 static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
@@ -282,8 +307,14 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
                                   "sync_seconds", (double)s.sync_ns_sum / 1e9));
     set_count(json, "cold_loads", s.loads);
     set_count(json, "connections", value_of(&sum.connections_open));
+    set_count(json, "connections_accepted", value_of(&sum.connections_accepted));
+    set_count(json, "accept_failures", value_of(&sum.accept_failures));
+    set_count(json, "value_bytes_in", value_of(&sum.value_bytes_in));
+    set_count(json, "value_bytes_out", value_of(&sum.value_bytes_out));
     set_count(json, "access_log_dropped", cairn_access_log_dropped(server->access_log));
+    json_object_set_new(json, "memory", memory_json());
     json_object_set_new(json, "requests", requests_json(&sum));
+    json_object_set_new(json, "latency", latency_json(&sum));
     json_object_set_new(json, "segments", segments_json(store));
     return json;
 }
@@ -313,19 +344,15 @@ static void reply_alive(h2o_req_t *req)
     cairn_reply_empty(req, 204, "No Content");
 }
 
-static void reply_front_page(h2o_req_t *req)
-{
-    cairn_reply_text(req, "text/plain; charset=utf-8", front_page, sizeof(front_page) - 1);
-}
-
 bool cairn_status_handle(h2o_req_t *req, h2o_iovec_t path)
 {
     static const struct {
         const char *path;
         void (*reply)(h2o_req_t *req);
     } pages[] = {
-        {"/", reply_front_page},     {"/livez", reply_alive},    {"/readyz", reply_ready},
-        {"/metrics", reply_metrics}, {"/v1/stats", reply_stats},
+        {"/", cairn_pages_reply_front}, {"/dashboard", cairn_pages_reply_dashboard},
+        {"/livez", reply_alive},        {"/readyz", reply_ready},
+        {"/metrics", reply_metrics},    {"/v1/stats", reply_stats},
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); ++i)
         if (h2o_memis(path.base, path.len, pages[i].path, strlen(pages[i].path))) {

@@ -393,6 +393,9 @@ static void probes_need_no_token(void)
         CU_ASSERT_EQUAL(exchange_status(&conn, "GET", targets[i], "Authorization: x\r\n", NULL, 0),
                         204);
     }
+    /* nor does the page that a token is typed into */
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/dashboard", NULL, NULL, 0), 200);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/dashboard/", NULL, NULL, 0), 401);
     http_close(&conn);
 }
 

@@ -38,7 +38,6 @@ static void front_page(void)
     site_open(&site, &conn);
     exchange(&conn, "GET", "/", NULL, NULL, 0, &res);
     CU_ASSERT_EQUAL(res.status, 200);
-    CU_ASSERT(header_is(&res, "content-type", "text/plain; charset=utf-8"));
     for (size_t i = 0; i != sizeof(mentioned) / sizeof(mentioned[0]); ++i)
         CU_ASSERT_PTR_NOT_NULL(strstr(res.body, mentioned[i]));
     http_response_dispose(&res);
@@ -60,11 +59,11 @@ static void alive_and_ready(void)
 
 static void head_of_pages(void)
 {
-    static const char *const targets[] = {"/", "/metrics", "/v1/stats"};
+    static const char *const targets[] = {"/", "/dashboard", "/metrics", "/v1/stats"};
     http_conn_t conn;
     http_response_t res;
     site_open(&site, &conn);
-    for (size_t i = 0; i != 3; ++i) {
+    for (size_t i = 0; i != 4; ++i) {
         exchange(&conn, "HEAD", targets[i], NULL, NULL, 0, &res);
         CU_ASSERT_EQUAL(res.status, 200);
         CU_ASSERT(http_header(&res, "content-length") != NULL &&
@@ -96,7 +95,8 @@ static void unknown_paths(void)
 
 static void other_methods(void)
 {
-    static const char *const targets[] = {"/", "/livez", "/readyz", "/metrics", "/v1/stats"};
+    static const char *const targets[] = {"/",       "/dashboard", "/livez",
+                                          "/readyz", "/metrics",   "/v1/stats"};
     static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "get"};
     http_conn_t conn;
     http_response_t res;
@@ -318,6 +318,19 @@ static json_int_t number(const json_t *json, const char *path)
     return json_is_integer(json) ? json_integer_value(json) : -1;
 }
 
+/* requests of an operation, summed up over all latencies; there is a bound for each but the last */
+static json_int_t latency_count(const json_t *json, const char *op)
+{
+    const json_t *latency = json_object_get(json, "latency"), *n;
+    const json_t *buckets = json_object_get(json_object_get(latency, "buckets"), op);
+    json_int_t sum = 0;
+    size_t i;
+    CU_ASSERT_EQUAL(json_array_size(json_object_get(latency, "bounds_us")) + 1,
+                    json_array_size(buckets));
+    json_array_foreach(buckets, i, n) sum += json_integer_value(n);
+    return sum;
+}
+
 static void stats_agree(void)
 {
     static const char *const extra[] = {"--storage.segment_bytes", "1MiB", "--workers", "3", NULL};
@@ -353,6 +366,11 @@ static void stats_agree(void)
     CU_ASSERT_EQUAL(number(json, "requests.put.2xx"), 400);
     CU_ASSERT_EQUAL(number(json, "requests.delete.2xx"), 50);
     CU_ASSERT_EQUAL(number(json, "requests.get.4xx"), 50);
+    CU_ASSERT_EQUAL(latency_count(json, "put"), 400);
+    CU_ASSERT_EQUAL(latency_count(json, "get"), 50);
+    CU_ASSERT_EQUAL(number(json, "value_bytes_in"), 4000000);
+    CU_ASSERT(number(json, "memory.resident_bytes") > number(json, "memory.own_bytes"));
+    CU_ASSERT(number(json, "memory.own_bytes") > 0);
     CU_ASSERT_EQUAL(number(json, "requests.other.2xx"), 1); /* the stats before these */
     CU_ASSERT_EQUAL(number(json, "commits.records"), 450);
     CU_ASSERT_EQUAL(number(json, "connections"), 1);

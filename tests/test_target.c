@@ -106,8 +106,8 @@ static void bad_escapes(void)
                                       "%@0",
                                       "%G0",
                                       "%`0",
-                                      "%\x10"
-                                      "0"};
+                                      ("%\x10"
+                                       "0")};
     static const size_t starts[] = {0, 1, 4}; /* in "x%41", before and behind the good escape */
     for (size_t i = 0; i != sizeof(bad) / sizeof(bad[0]); ++i)
         for (size_t j = 0; j != sizeof(starts) / sizeof(starts[0]); ++j) {
