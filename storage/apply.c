@@ -28,3 +28,21 @@ cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const 
         cairn_apply_dead(space, old);
     return CAIRN_OK;
 }
+
+cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
+                              const cairn_key_t *key, cairn_loc_t loc)
+{
+    const cairn_record_t *r = cairn_space_record(space, loc);
+    cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
+    cairn_loc_t present;
+    if (!cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present))
+        return cairn_apply(index, space, key, cairn_record_type(r), loc);
+    /* of a damaged head nothing is known: what comes later in the log replaces it */
+    uint64_t version = probe.damaged ? 0 : cairn_space_record(space, present)->version;
+    if (version < r->version)
+        return cairn_apply(index, space, key, cairn_record_type(r), loc);
+    /* the same record, or a copy of it, is not dead */
+    if (version > r->version)
+        cairn_apply_dead(space, loc);
+    return CAIRN_OK;
+}

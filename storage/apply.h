@@ -14,6 +14,13 @@
 cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
                         cairn_record_type_t type, cairn_loc_t loc);
 
+/**
+ * As cairn_apply(), unless what the index has for the key is as new or newer: for records that may
+ * be met after what came behind them. Threads: recovery.
+ */
+cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
+                              const cairn_key_t *key, cairn_loc_t loc);
+
 /** The index does not point to the record at `loc` any more, or never will. */
 void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc);
 

@@ -1,0 +1,197 @@
+/*
+ * storage/recovery_files.c - which files there are, and how they fit together.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/os.h"
+#include "storage/recovery_internal.h"
+
+static bool add_file(cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    if (r->count == r->room) {
+        size_t room = r->room != 0 ? 2 * r->room : 64;
+        cairn_recovery_file_t *files = cairn_os->alloc(room * sizeof(*files));
+        if (files == NULL)
+            return false;
+        if (r->count != 0)
+            memcpy(files, r->files, r->count * sizeof(*files));
+        cairn_os->free(r->files);
+        r->files = files;
+        r->room = room;
+    }
+    r->files[r->count++] = *file;
+    return true;
+}
+
+static bool on_entry(void *ctx, const char *name)
+{
+    cairn_recovery_t *r = ctx;
+    cairn_recovery_file_t file = {.is_spare = strcmp(name, CAIRN_SPARE_NAME) == 0};
+    uint32_t generation = 0;
+    if (!file.is_spare && !cairn_segment_name_parse(name, &file.first_version, &generation))
+        return true;
+    if (file.is_spare)
+        file.first_version = UINT64_MAX; /* it is the last one, if it is anything */
+    snprintf(file.name, sizeof(file.name), "%s", name);
+    r->failed_to_list = !add_file(r, &file);
+    return !r->failed_to_list;
+}
+
+static int by_first_version(const void *a, const void *b)
+{
+    uint64_t x = ((const cairn_recovery_file_t *)a)->first_version,
+             y = ((const cairn_recovery_file_t *)b)->first_version;
+    return x < y ? -1 : x > y;
+}
+
+/** `*blank`: whether all of a file behind its header is zero; a negative errno where it cannot be
+ * read */
+static int look_if_blank(const cairn_recovery_t *r, const char *name, bool *blank)
+{
+    uint64_t words[1024];
+    int fd = cairn_os->open(r->dir->fd, name, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    int64_t n = 1;
+    *blank = true;
+    for (uint64_t at = CAIRN_SEGMENT_HEADER_BYTES; *blank && n > 0; at += (uint64_t)n) {
+        memset(words, 0, sizeof(words));
+        n = cairn_os->pread(fd, words, sizeof(words), at);
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); ++i)
+            *blank &= words[i] == 0;
+    }
+    cairn_os->close(fd);
+    return n < 0 ? (int)n : 0;
+}
+
+/**
+ * Leaves the spare in the list only if the log has gone on in it. A blank one is made anew, header
+ * and all: it may have been cut short while it was being made.
+ */
+static cairn_err_t consider_spare(cairn_recovery_t *r)
+{
+    cairn_recovery_file_t *last = r->count != 0 ? &r->files[r->count - 1] : NULL;
+    if (last == NULL || !last->is_spare)
+        return CAIRN_OK;
+    bool blank;
+    int err = look_if_blank(r, last->name, &blank);
+    if (err < 0)
+        return cairn_recovery_fail(r, CAIRN_ERR_IO, "%s: cannot be read: %s", last->name,
+                                   strerror(-err));
+    if (blank) {
+        cairn_os->unlink(r->dir->fd, last->name);
+        --r->count;
+    }
+    return CAIRN_OK;
+}
+
+cairn_err_t cairn_recovery_list_files(cairn_recovery_t *r)
+{
+    if (cairn_dir_is_memory(r->dir))
+        return CAIRN_OK;
+    int err = cairn_os->list(r->dir->fd, on_entry, r);
+    if (r->failed_to_list)
+        return cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the list of segments");
+    if (err < 0)
+        return cairn_recovery_fail(r, CAIRN_ERR_IO, "the directory cannot be listed: %s",
+                                   strerror(-err));
+    if (r->count != 0)
+        qsort(r->files, r->count, sizeof(*r->files), by_first_version);
+    return consider_spare(r);
+}
+
+cairn_err_t cairn_recovery_make_space(cairn_recovery_t *r)
+{
+    uint64_t slot_bytes = r->options->segment_bytes;
+    for (size_t i = 0; i < r->count; ++i) {
+        uint64_t bytes = cairn_segment_file_bytes(r->dir, r->files[i].name);
+        r->bytes_total += bytes;
+        if (bytes > slot_bytes)
+            slot_bytes = bytes;
+    }
+    r->out->space = cairn_space_create(slot_bytes);
+    if (r->out->space == NULL)
+        return cairn_recovery_fail(
+            r, CAIRN_ERR_NOMEM, "no address space for segments of %" PRIu64 " bytes", slot_bytes);
+    return CAIRN_OK;
+}
+
+/* ---------------------------------------------------------------- how the files fit together */
+
+cairn_err_t cairn_recovery_check_link(cairn_recovery_t *r, const cairn_recovery_file_t *file,
+                                      const cairn_recovery_file_t *previous)
+{
+    const cairn_link_t *link = &file->scan.link;
+    uint64_t first = file->segment->first_version;
+    if (!file->is_spare && first != file->first_version)
+        return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
+                                   "%s: its records begin at version %" PRIx64
+                                   " (hex), its name says otherwise: "
+                                   "give it its name back",
+                                   file->name, first);
+    uint64_t before = previous != NULL ? previous->scan.last_version : 0;
+    if (before + 1 < first)
+        return cairn_recovery_fail(
+            r, CAIRN_ERR_CORRUPT,
+            "%s: begins at version %" PRIu64 ", but what there is before it ends at %" PRIu64
+            ": a segment is missing, or the end of one is lost" CAIRN_RECOVERY_ADVICE,
+            file->name, first, before);
+    bool fits = previous == NULL
+                    ? link->previous_first == 0
+                    : link->previous_salt == previous->segment->salt &&
+                          link->previous_end == previous->scan.at &&
+                          memcmp(&link->chain, &previous->scan.chain, sizeof(link->chain)) == 0;
+    if (before + 1 != first || !fits)
+        return cairn_recovery_fail(
+            r, CAIRN_ERR_CORRUPT,
+            "%s: it does not continue the segment before it: files of different stores or "
+            "times are mixed" CAIRN_RECOVERY_ADVICE,
+            file->name);
+    return CAIRN_OK;
+}
+
+bool cairn_recovery_is_unused(const cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    bool is_last = file == &r->files[r->count - 1];
+    bool is_empty =
+        !file->scan.has_link || file->scan.last_version + 1 == file->segment->first_version;
+    return is_last && is_empty && !file->is_sealed;
+}
+
+/** first version of the newest file there is, whether there are records in it or not */
+static uint64_t newest_first(const cairn_recovery_t *r)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < r->count; ++i) {
+        const cairn_recovery_file_t *file = &r->files[i];
+        uint64_t first = !file->is_spare       ? file->first_version
+                         : file->scan.has_link ? file->segment->first_version
+                                               : 0;
+        if (first > newest)
+            newest = first;
+    }
+    return newest;
+}
+
+cairn_err_t cairn_recovery_check_against_store(cairn_recovery_t *r)
+{
+    const cairn_dir_t *dir = r->dir;
+    if (dir->newest_first > newest_first(r))
+        return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
+                                   "the log ends at version %" PRIu64
+                                   ", but it went on in %016" PRIx64
+                                   "-0000.seg (STORE says so), which is lost" CAIRN_RECOVERY_ADVICE,
+                                   r->out->last_version, dir->newest_first);
+    if (dir->durable_version <= r->out->last_version)
+        return CAIRN_OK;
+    return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
+                               "the log ends at version %" PRIu64 ", but %" PRIu64
+                               " was on disk (STORE says so): "
+                               "the newest segment, %016" PRIx64
+                               "-0000.seg or a later one, is lost or cut" CAIRN_RECOVERY_ADVICE,
+                               r->out->last_version, dir->durable_version, dir->newest_first);
+}
