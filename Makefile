@@ -143,13 +143,13 @@ layers: ## check that includes point one way: server -> storage -> index
 fmt: deps-dev ## format the code
 	clang-format -i $(ALL_SRC) $(ALL_HDR)
 lint: deps-dev compile_commands.json ## clang's warnings, clang-tidy, cppcheck, formatting
-	$(MAKE) BUILD=build/clang CC=clang build/clang/cairn build/clang/cairn-tests
 	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
-	clang-tidy --quiet -p . $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC)
+	printf '%s\n' $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) | \
+	    xargs -P $$(nproc) -n 4 clang-tidy --quiet -p .
 	cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -I. -DH2O_USE_EPOLL=1 index storage server
 compile_commands.json: deps-dev
-	bear -- $(MAKE) -B BUILD=build/cc build/cc/cairn build/cc/cairn-tests >/dev/null
+	bear -- $(MAKE) -B BUILD=build/clang CC=clang build/clang/cairn build/clang/cairn-tests >/dev/null
 
 .PHONY: clean help
 clean: ## remove build/

@@ -18,10 +18,24 @@
     X(open_dir)                                                                                    \
     X(list)                                                                                        \
     X(sync_dir)                                                                                    \
-    X(rename) X(unlink) X(lock) X(open) X(memory_file) X(close) X(size) X(preallocate) X(truncate) \
-        X(make_readonly) X(pread) X(pwritev) X(sync) X(drop_cache) X(overwrites_in_place)          \
-            X(reserve) X(unreserve) X(map) X(unmap) X(will_need) X(populate) X(is_resident)        \
-                X(alloc) X(calloc) X(random)
+    X(rename)                                                                                      \
+    X(unlink)                                                                                      \
+    X(lock)                                                                                        \
+    X(open)                                                                                        \
+    X(memory_file)                                                                                 \
+    X(close)                                                                                       \
+    X(size)                                                                                        \
+    X(preallocate)                                                                                 \
+    X(truncate)                                                                                    \
+    X(make_readonly)                                                                               \
+    X(pread)                                                                                       \
+    X(pwritev)                                                                                     \
+    X(sync)                                                                                        \
+    X(drop_cache)                                                                                  \
+    X(overwrites_in_place)                                                                         \
+    X(reserve)                                                                                     \
+    X(unreserve)                                                                                   \
+    X(map) X(unmap) X(will_need) X(populate) X(is_resident) X(alloc) X(calloc) X(random)
 
 typedef enum en_fault_function_t {
 #define X(name) FAULT_##name,

@@ -38,6 +38,7 @@ static const suite_t suites[] = {
     {"http_contract", suite_http_contract},
     {"http_batch", suite_http_batch},
     {"http_tutorial", suite_http_tutorial},
+    {"openapi", suite_openapi},
     {"http_pages", suite_http_pages},
     {"http_status", suite_http_status},
     {"http_hostile", suite_http_hostile},

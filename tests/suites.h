@@ -26,6 +26,7 @@ void suite_http_values(void);
 void suite_http_contract(void);
 void suite_http_tutorial(void);
 void suite_http_batch(void);
+void suite_openapi(void);
 void suite_http_pages(void);
 void suite_http_status(void);
 void suite_http_hostile(void);
