@@ -17,7 +17,8 @@
 void cairn_batch_answer_init(cairn_batch_answer_t *answer)
 {
     answer->bytes = NULL;
-    answer->count = answer->_capacity = answer->_next = 0;
+    answer->_value = NULL;
+    answer->count = answer->_capacity = answer->_value_capacity = answer->_next = 0;
     answer->value_bytes = 0;
     answer->_found_from = answer->_found_to = 0;
 }
@@ -25,7 +26,9 @@ void cairn_batch_answer_init(cairn_batch_answer_t *answer)
 void cairn_batch_answer_dispose(cairn_batch_answer_t *answer)
 {
     free(answer->bytes);
+    free(answer->_value);
     answer->bytes = NULL;
+    answer->_value = NULL;
 }
 
 /* ---------------------------------------------------------------- text */
@@ -118,17 +121,31 @@ static void add_base64(cairn_batch_answer_t *answer, const uint8_t *bytes, size_
 
 /* ---------------------------------------------------------------- lines */
 
-static void add_value_line(cairn_batch_answer_t *answer, const cairn_value_t *value)
+/** a copy in memory of our own, which no read error can take away; false if there was one */
+static bool copy_value(cairn_batch_answer_t *answer, const cairn_value_t *value)
 {
-    bool is_text = is_utf8(value->bytes, value->count);
+    if (value->count > answer->_value_capacity) {
+        answer->_value_capacity = value->count;
+        answer->_value = h2o_mem_realloc(answer->_value, value->count);
+    }
+    return cairn_value_copy(value, 0, answer->_value, value->count);
+}
+
+/** false if the disk cannot read the value */
+static bool add_value_line(cairn_batch_answer_t *answer, const cairn_value_t *value)
+{
+    if (!copy_value(answer, value))
+        return false;
+    bool is_text = is_utf8(answer->_value, value->count);
     add(answer, "{\"status\":200,\"version\":%" PRIu64 ",\"value%s\":\"", value->version,
         is_text ? "" : "_b64");
     if (is_text)
-        add_text(answer, value->bytes, value->count);
+        add_text(answer, answer->_value, value->count);
     else
-        add_base64(answer, value->bytes, value->count);
+        add_base64(answer, answer->_value, value->count);
     add(answer, "\"}\n");
     answer->value_bytes += value->count;
+    return true;
 }
 
 /** `version` is that of the present value where a condition has failed, else 0 */
@@ -209,9 +226,9 @@ static bool add_line(cairn_batch_answer_t *answer, cairn_store_t *store,
     bool is_large = err == CAIRN_OK && value.count > QUICK_BYTES_MAX;
     if (!may_wait && (err == CAIRN_ERR_COLD || is_large))
         return false;
-    if (err == CAIRN_OK)
-        add_value_line(answer, &value);
-    else
+    if (err == CAIRN_OK && !add_value_line(answer, &value))
+        err = CAIRN_ERR_IO;
+    if (err != CAIRN_OK)
         add_failure_line(answer, err, 0);
     return true;
 }

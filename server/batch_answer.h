@@ -14,7 +14,9 @@ typedef struct st_cairn_batch_answer_t {
     size_t count;
     uint64_t value_bytes; /* in them */
     size_t _capacity;
-    size_t _next; /* operation */
+    size_t _next;    /* operation */
+    uint8_t *_value; /* a copy of the one that is made a line of */
+    size_t _value_capacity;
     /* plain gets: what the next ones have found */
     size_t _found_from, _found_to;
     cairn_value_t _values[CAIRN_GET_BATCH_MAX];

@@ -176,13 +176,13 @@ void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_
 }
 
 /**
- * A read needs what was loaded to be whole. A write goes on with what is damaged, which is for the
- * writer to decide about; but from what the disk cannot read the writer would die.
+ * A read needs what was loaded to be whole. A write goes on with what is damaged or cannot be read:
+ * it may be the very one that puts something whole in its place, and the writer decides.
  */
 static void go_on(load_t *load)
 {
     cairn_err_t err = load->super.err;
-    if (load->write != NULL && (err == CAIRN_OK || err == CAIRN_ERR_DAMAGED)) {
+    if (load->write != NULL && err != CAIRN_ERR_NOMEM) {
         enqueue(load->req, load->write);
     } else if (err != CAIRN_OK) {
         cairn_write_destroy(load->write);

@@ -269,21 +269,43 @@ typedef struct st_sender_t {
     h2o_generator_t super;
     cairn_value_t value;
     size_t sent;
+    char *copy; /* of a piece, where it is not the kernel that reads it; else NULL */
 } sender_t;
 
 static void on_sender_dispose(void *p)
 {
-    cairn_value_unpin(&((sender_t *)p)->value);
+    sender_t *sender = p;
+    cairn_value_unpin(&sender->value);
+    free(sender->copy);
+}
+
+/**
+ * To the kernel a piece goes from where it lies: what the disk cannot deliver is EFAULT from it,
+ * which ends this connection. OpenSSL would read it here, and be left in the middle by a fault.
+ */
+static bool take_piece(sender_t *sender, h2o_iovec_t *piece)
+{
+    piece->base = (char *)sender->value.bytes + sender->sent;
+    if (sender->copy == NULL)
+        return true;
+    if (!cairn_value_copy(&sender->value, sender->sent, sender->copy, piece->len))
+        return false;
+    piece->base = sender->copy;
+    return true;
 }
 
 static void send_piece(h2o_generator_t *super, h2o_req_t *req)
 {
     sender_t *sender = (sender_t *)super;
     size_t left = sender->value.count - sender->sent;
-    size_t count = left < PIECE_BYTES ? left : PIECE_BYTES;
-    h2o_iovec_t piece = h2o_iovec_init(sender->value.bytes + sender->sent, count);
-    sender->sent += count;
-    h2o_send(req, &piece, 1, count == left ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+    h2o_iovec_t piece = {.len = left < PIECE_BYTES ? left : PIECE_BYTES};
+    if (!take_piece(sender, &piece)) {
+        /* the length that was promised can no longer be kept */
+        h2o_send(req, NULL, 0, H2O_SEND_STATE_ERROR);
+        return;
+    }
+    sender->sent += piece.len;
+    h2o_send(req, &piece, 1, piece.len == left ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
 static void send_from_map(h2o_req_t *req, const cairn_value_t *value)
@@ -291,32 +313,54 @@ static void send_from_map(h2o_req_t *req, const cairn_value_t *value)
     sender_t *sender = h2o_mem_alloc_shared(&req->pool, sizeof(*sender), on_sender_dispose);
     *sender = (sender_t){.super = {.proceed = send_piece}, .value = *value};
     cairn_value_pin(value);
+    if (cairn_conn_of(req)->sock->ssl != NULL)
+        sender->copy = h2o_mem_alloc(PIECE_BYTES);
     cairn_pipeline_flush(cairn_conn_of(req));
     req->res.content_length = value->count;
     cairn_reply_start(req, &sender->super);
     send_piece(&sender->super, req);
 }
 
+/** gives the value a meta in memory of our own; false if the disk cannot read it */
+static bool copy_meta(h2o_req_t *req, cairn_value_t *value)
+{
+    if (value->meta.count == 0)
+        return true;
+    void *copy = h2o_mem_alloc_pool(&req->pool, value->meta.count);
+    bool is_read = cairn_value_copy_meta(value, copy);
+    value->meta.base = copy;
+    return is_read;
+}
+
 void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
 {
     asked_t asked;
     cairn_value_t value = *whole;
+    if (!copy_meta(req, &value)) {
+        cairn_reply_err(req, CAIRN_ERR_IO);
+        return;
+    }
     req->res.status = 200;
     req->res.reason = "OK";
     if (find_asked(req, &asked) &&
         (answer_conditions(req, &asked, &value) || answer_range(req, &asked, &value)))
         return;
+    bool is_head = cairn_method_is(req, "HEAD");
+    bool is_copied = !is_head && value.count <= COPY_BYTES_MAX;
+    char *copy = NULL;
+    if (is_copied) {
+        copy = h2o_mem_alloc_pool(&req->pool, value.count + 1);
+        if (!cairn_value_copy(&value, 0, copy, value.count)) {
+            req->res.headers.size = 0; /* of a range that will not be sent */
+            cairn_reply_err(req, CAIRN_ERR_IO);
+            return;
+        }
+    }
     add_value_headers(req, &value);
-    if (cairn_method_is(req, "HEAD")) {
-        cairn_reply_body(req, NULL, value.count);
-        return;
-    }
-    cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
-    if (value.count > COPY_BYTES_MAX) {
+    if (!is_head)
+        cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
+    if (is_head || is_copied)
+        cairn_reply_body(req, copy, value.count);
+    else
         send_from_map(req, &value);
-        return;
-    }
-    char *copy = h2o_mem_alloc_pool(&req->pool, value.count + 1);
-    memcpy(copy, value.bytes, value.count);
-    cairn_reply_body(req, copy, value.count);
 }

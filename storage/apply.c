@@ -7,9 +7,11 @@
 
 void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc)
 {
-    const cairn_record_t *r = cairn_space_record(space, loc);
     cairn_segment_t *segment = cairn_space_segment(space, loc);
-    atomic_fetch_add_explicit(&segment->dead_bytes, cairn_record_bytes(r), memory_order_relaxed);
+    uint64_t left = segment->bytes - cairn_segment_offset(segment, loc), bytes;
+    /* one that is damaged or cannot be read may be the very reason why it is replaced */
+    if (cairn_probe_measure(cairn_space_record(space, loc), &bytes) && bytes <= left)
+        atomic_fetch_add_explicit(&segment->dead_bytes, bytes, memory_order_relaxed);
 }
 
 cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
@@ -38,7 +40,7 @@ cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
     if (!cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present))
         return cairn_apply(index, space, key, cairn_record_type(r), loc);
     /* of a damaged head nothing is known: what comes later in the log replaces it */
-    uint64_t version = probe.damaged ? 0 : cairn_space_record(space, present)->version;
+    uint64_t version = probe.fault != CAIRN_OK ? 0 : cairn_space_record(space, present)->version;
     if (version < r->version)
         return cairn_apply(index, space, key, cairn_record_type(r), loc);
     /* the same record, or a copy of it, is not dead */

@@ -5,13 +5,14 @@
 
 #include <string.h>
 
+#include "storage/guard.h"
 #include "storage/probe.h"
 #include "storage/write.h"
 
 /** what the key has */
 typedef struct st_present_t {
     cairn_current_t current;
-    bool is_damaged;   /* there is something, and it cannot be read */
+    cairn_err_t fault; /* there is something, and it is DAMAGED, or the disk cannot read it: IO */
     bool has_no_whole; /* its value is in this commit in pieces, and there is no memory to join them
                         */
     const cairn_record_t *record; /* NULL if there is none */
@@ -55,8 +56,8 @@ static void look_up(present_t *present, const cairn_write_t *write, cairn_index_
         return;
     present->loc = loc;
     present->segment = cairn_space_segment(space, loc);
-    if (probe.damaged) {
-        present->is_damaged = true;
+    if (probe.fault != CAIRN_OK) {
+        present->fault = probe.fault;
         present->current.exists = true;
     } else {
         take_record(present, cairn_space_record(space, loc), now_ms);
@@ -101,8 +102,7 @@ static cairn_err_t decide_append(cairn_write_t *write, const present_t *present,
     if (bytes > limits->value_bytes_max ||
         cairn_record_span(write->key.count, meta_bytes, bytes) > limits->span_max)
         return CAIRN_ERR_TOO_LARGE;
-    cairn_write_frame_append(write, r, present->segment);
-    return CAIRN_OK;
+    return cairn_write_frame_append(write, r, present->segment != NULL);
 }
 
 static cairn_err_t decide_get(cairn_write_t *get, const present_t *present,
@@ -123,8 +123,8 @@ static cairn_err_t decide(cairn_write_t *write, const present_t *present,
                           const cairn_space_t *space, const cairn_decide_limits_t *limits)
 {
     bool is_get = write->op == CAIRN_WRITE_GET;
-    if (present->is_damaged && (reads_value(write) || is_get || write->conditions != NULL))
-        return CAIRN_ERR_DAMAGED;
+    if (present->fault != CAIRN_OK && (reads_value(write) || is_get || write->conditions != NULL))
+        return present->fault;
     if (write->conditions != NULL && !cairn_conditions_hold(write->conditions, &present->current))
         return CAIRN_ERR_PRECONDITION;
     if (is_get)
@@ -142,22 +142,56 @@ static cairn_err_t decide(cairn_write_t *write, const present_t *present,
     return CAIRN_OK;
 }
 
+/** a write being decided */
+typedef struct st_deciding_t {
+    cairn_write_t *write;
+    cairn_index_t *index;
+    const cairn_space_t *space;
+    const cairn_overlay_t *overlay;
+    const cairn_decide_limits_t *limits;
+    uint64_t now_ms;
+    cairn_decision_t decision;
+} deciding_t;
+
+/** under a guard: the disk may fail to deliver what is touched here of the map. The index is asked
+ * under a guard of its own, so its locks are never left behind. */
+static void decide_guarded(void *ctx)
+{
+    deciding_t *d = ctx;
+    cairn_write_t *write = d->write;
+    present_t present;
+    look_up(&present, write, d->index, d->space, d->overlay, d->now_ms);
+    d->decision = CAIRN_DECIDED_LATER;
+    if (present.has_no_whole && !d->limits->is_atomic)
+        return;
+    write->existed = present.current.exists;
+    write->version = present.current.version; /* what a failed condition answers with */
+    write->err =
+        present.has_no_whole ? CAIRN_ERR_NOMEM : decide(write, &present, d->space, d->limits);
+    d->decision = CAIRN_DECIDED_ANSWER;
+    if (write->err != CAIRN_OK || write->op == CAIRN_WRITE_GET)
+        return;
+    bool keeps_expiry = reads_value(write) && write->ttl_ms == 0 && present.record != NULL;
+    write->_record->expiry = write->ttl_ms != 0 ? d->now_ms + write->ttl_ms
+                             : keeps_expiry     ? cairn_record_expiry_ms(present.record)
+                                                : 0;
+    d->decision = CAIRN_DECIDED_LOG;
+}
+
 cairn_decision_t cairn_decide(cairn_write_t *write, cairn_index_t *index,
                               const cairn_space_t *space, const cairn_overlay_t *overlay,
                               const cairn_decide_limits_t *limits, uint64_t now_ms)
 {
-    present_t present;
-    look_up(&present, write, index, space, overlay, now_ms);
-    if (present.has_no_whole && !limits->is_atomic)
-        return CAIRN_DECIDED_LATER;
-    write->existed = present.current.exists;
-    write->version = present.current.version; /* what a failed condition answers with */
-    write->err = present.has_no_whole ? CAIRN_ERR_NOMEM : decide(write, &present, space, limits);
-    if (write->err != CAIRN_OK || write->op == CAIRN_WRITE_GET)
-        return CAIRN_DECIDED_ANSWER;
-    bool keeps_expiry = reads_value(write) && write->ttl_ms == 0 && present.record != NULL;
-    write->_record->expiry = write->ttl_ms != 0 ? now_ms + write->ttl_ms
-                             : keeps_expiry     ? cairn_record_expiry_ms(present.record)
-                                                : 0;
-    return CAIRN_DECIDED_LOG;
+    deciding_t d = {.write = write,
+                    .index = index,
+                    .space = space,
+                    .overlay = overlay,
+                    .limits = limits,
+                    .now_ms = now_ms};
+    if (cairn_guard_run(decide_guarded, &d))
+        return d.decision;
+    write->existed = true;
+    write->version = 0;
+    write->err = CAIRN_ERR_IO;
+    return CAIRN_DECIDED_ANSWER;
 }

@@ -263,6 +263,14 @@ static int real_random(void *base, size_t count)
     return 0;
 }
 
+static int real_on_bus_error(void (*handler)(int signo, siginfo_t *info, void *context))
+{
+    /* not blocked while it is handled: the handler jumps away, and the mask is not restored */
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    sigemptyset(&action.sa_mask);
+    return result(sigaction(SIGBUS, &action, NULL));
+}
+
 static uint64_t real_now_ms(void)
 {
     struct timespec ts;
@@ -314,6 +322,7 @@ const cairn_os_t cairn_os_real = {
     .calloc = calloc,
     .free = free,
     .random = real_random,
+    .on_bus_error = real_on_bus_error,
     .now_ms = real_now_ms,
     .monotonic_ns = real_monotonic_ns,
     .coarse_ms = real_coarse_ms,

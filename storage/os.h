@@ -11,6 +11,7 @@
 #ifndef CAIRN_STORAGE_OS_H
 #define CAIRN_STORAGE_OS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,6 +62,8 @@ typedef struct st_cairn_os_t {
 
     /* the rest */
     int (*random)(void *base, size_t count);
+    /* SIGBUS goes to `handler` from now on: a map whose file cannot be read is touched */
+    int (*on_bus_error)(void (*handler)(int signo, siginfo_t *info, void *context));
     uint64_t (*now_ms)(void); /* wall clock, Unix epoch */
     uint64_t (*monotonic_ns)(void);
     uint64_t (*coarse_ms)(void); /* monotonic, a few ms behind, nearly free; for ageing things */

@@ -3,6 +3,7 @@
  */
 #include "storage/probe.h"
 
+#include "storage/guard.h"
 #include "storage/residency.h"
 
 /** how much of a record is looked at before its lengths are known */
@@ -34,29 +35,72 @@ static bool head_is_in_memory(cairn_segment_t *segment, uint64_t offset, uint64_
            cairn_residency_check(segment, offset, at_most(available, head));
 }
 
+/** a probe at work on a location */
+typedef struct st_look_t {
+    cairn_probe_t *probe;
+    cairn_segment_t *segment;
+    const cairn_record_t *record;
+    uint64_t offset;
+    uint64_t available;
+    bool is_in_memory; /* known before */
+    bool is_match;
+} look_t;
+
+/** under a guard: the disk may fail to deliver what is touched here */
+static void look(void *ctx)
+{
+    look_t *l = ctx;
+    cairn_probe_t *probe = l->probe;
+    l->is_match = true;
+    if (!l->is_in_memory && !head_is_in_memory(l->segment, l->offset, l->available, l->record))
+        probe->cold = true;
+    else if (!cairn_record_head_is_valid(l->record, l->available, l->segment->salt, l->offset))
+        probe->fault = CAIRN_ERR_DAMAGED;
+    else
+        l->is_match = cairn_record_has_key(l->record, probe->key);
+}
+
 bool cairn_probe_match(void *ctx, cairn_loc_t loc)
 {
     cairn_probe_t *probe = ctx;
     cairn_segment_t *segment = cairn_space_segment(probe->space, loc);
     uint64_t offset = cairn_segment_offset(segment, loc);
-    const cairn_record_t *r = cairn_space_record(probe->space, loc);
-    prefetch(r);
+    look_t l = {.probe = probe,
+                .segment = segment,
+                .record = cairn_space_record(probe->space, loc),
+                .offset = offset,
+                .is_in_memory = probe->may_wait || loc == probe->loaded};
+    prefetch(l.record);
     /* acquire: pairs with the writer's release after it has written */
-    uint64_t available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
-    if (!probe->may_wait && loc != probe->loaded &&
-        !head_is_in_memory(segment, offset, available, r)) {
-        probe->cold = true;
+    l.available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
+    if (!cairn_guard_run(look, &l)) {
+        probe->fault = CAIRN_ERR_IO;
         return true;
     }
-    if (!cairn_record_head_is_valid(r, available, segment->salt, offset)) {
-        probe->damaged = true;
-        return true;
-    }
-    return cairn_record_has_key(r, probe->key);
+    return l.is_match;
 }
 
 void cairn_probe_prefetch(void *ctx, cairn_loc_t loc)
 {
     const cairn_probe_t *probe = ctx;
     prefetch(cairn_space_record(probe->space, loc));
+}
+
+typedef struct st_measure_t {
+    const cairn_record_t *record;
+    uint64_t bytes;
+} measure_t;
+
+static void measure(void *ctx)
+{
+    measure_t *m = ctx;
+    m->bytes = cairn_record_bytes(m->record);
+}
+
+bool cairn_probe_measure(const cairn_record_t *r, uint64_t *bytes)
+{
+    measure_t m = {.record = r};
+    bool is_readable = cairn_guard_run(measure, &m);
+    *bytes = m.bytes;
+    return is_readable;
 }

@@ -12,9 +12,11 @@ typedef struct st_cairn_probe_t {
     bool may_wait;      /* for the disk; else a record that is not in memory counts as a match */
     cairn_loc_t loaded; /* known to be in memory although no stamp says so; 0 for none */
     /* out */
-    bool cold;    /* the match was not looked at: it is not in memory */
-    bool damaged; /* the match's head is damaged: it may be of any key of this fingerprint, and is
-                     taken for this one, so that no older value is ever given */
+    bool cold; /* the match was not looked at: it is not in memory */
+    /* out: CAIRN_OK, or why the match's head could not be looked at, DAMAGED or IO: it may be of
+     * any key of this fingerprint, and is taken for this one, so that no older value is ever given
+     */
+    cairn_err_t fault;
 } cairn_probe_t;
 
 /** The cairn_index_match_cb of storage; `ctx` is a cairn_probe_t. */
@@ -22,5 +24,8 @@ bool cairn_probe_match(void *ctx, cairn_loc_t loc);
 
 /** The cairn_index_prefetch_cb that goes with it. */
 void cairn_probe_prefetch(void *ctx, cairn_loc_t loc);
+
+/** The bytes of a record as its head says, believed or not; false if the disk cannot read it. */
+bool cairn_probe_measure(const cairn_record_t *r, uint64_t *bytes);
 
 #endif

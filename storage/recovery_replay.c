@@ -6,6 +6,7 @@
 #include <urcu-qsbr.h>
 
 #include "storage/apply.h"
+#include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/recovery_internal.h"
 
@@ -53,6 +54,26 @@ static cairn_err_t apply_unit(cairn_recovery_t *r, const cairn_recovery_file_t *
     return CAIRN_OK;
 }
 
+/** a unit being applied; the disk may fail to deliver what was there a moment ago */
+typedef struct st_applying_t {
+    cairn_recovery_t *recovery;
+    cairn_recovery_file_t *file;
+    const cairn_scan_unit_t *unit;
+    cairn_err_t err;
+} applying_t;
+
+static void apply_guarded(void *ctx)
+{
+    applying_t *a = ctx;
+    a->err = apply_unit(a->recovery, a->file, a->unit);
+}
+
+static cairn_err_t unreadable(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
+    return cairn_recovery_fail(r, CAIRN_ERR_IO, "%s: the disk cannot read byte %" PRIu64 " and on",
+                               file->name, file->scan.at);
+}
+
 cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
     cairn_segment_t *segment = file->segment;
@@ -66,11 +87,15 @@ cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *fi
     while (cairn_scan_next(&file->scan, &unit)) {
         /* what the index is asked about lies below this */
         atomic_store_explicit(&segment->written, unit.end, memory_order_relaxed);
-        err = apply_unit(r, file, &unit);
-        if (err != CAIRN_OK)
-            return err;
+        applying_t applying = {.recovery = r, .file = file, .unit = &unit};
+        if (!cairn_guard_run(apply_guarded, &applying))
+            return unreadable(r, file);
+        if (applying.err != CAIRN_OK)
+            return applying.err;
         rcu_quiescent_state(); /* lets go of what the index outgrows */
     }
+    if (file->scan.is_unreadable)
+        return unreadable(r, file);
     atomic_store_explicit(&segment->written, file->scan.at, memory_order_relaxed);
     atomic_store_explicit(&segment->end, file->scan.at, memory_order_release);
     segment->counts.chain = file->scan.chain;

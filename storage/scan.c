@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "storage/guard.h"
+
 void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uint64_t salt,
                      uint64_t last_version)
 {
@@ -81,7 +83,7 @@ static uint64_t accept_batch(cairn_scan_t *scan, uint64_t offset)
     return offset;
 }
 
-bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit)
+static bool next(cairn_scan_t *scan, cairn_scan_unit_t *unit)
 {
     const cairn_record_t *r = record_at(scan, scan->at);
     if (r == NULL)
@@ -106,12 +108,34 @@ bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit)
     return true;
 }
 
+/** a step of a scan; the disk may fail to deliver what it touches */
+typedef struct st_step_t {
+    cairn_scan_t *scan;
+    cairn_scan_unit_t *unit;
+    bool goes_on;
+} step_t;
+
+static void take_step(void *ctx)
+{
+    step_t *step = ctx;
+    step->goes_on = next(step->scan, step->unit);
+}
+
+bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit)
+{
+    step_t step = {.scan = scan, .unit = unit};
+    if (cairn_guard_run(take_step, &step))
+        return step.goes_on;
+    scan->is_unreadable = true;
+    return false;
+}
+
 static bool is_zero(const uint8_t *from, uint64_t bytes)
 {
     return bytes == 0 || (from[0] == 0 && memcmp(from, from + 1, bytes - 1) == 0);
 }
 
-cairn_scan_end_t cairn_scan_end(const cairn_scan_t *scan, uint64_t *proven)
+static cairn_scan_end_t look_behind(const cairn_scan_t *scan, uint64_t *proven)
 {
     *proven = scan->durable_seen;
     if (scan->at >= scan->bytes || is_zero(scan->map + scan->at, scan->bytes - scan->at))
@@ -134,4 +158,25 @@ cairn_scan_end_t cairn_scan_end(const cairn_scan_t *scan, uint64_t *proven)
     }
     return scan->chain_is_broken || *proven > scan->last_version ? CAIRN_SCAN_CORRUPT
                                                                  : CAIRN_SCAN_TORN;
+}
+
+typedef struct st_ending_t {
+    const cairn_scan_t *scan;
+    uint64_t *proven;
+    cairn_scan_end_t end;
+} ending_t;
+
+static void find_end(void *ctx)
+{
+    ending_t *ending = ctx;
+    ending->end = look_behind(ending->scan, ending->proven);
+}
+
+cairn_scan_end_t cairn_scan_end(cairn_scan_t *scan, uint64_t *proven)
+{
+    ending_t ending = {.scan = scan, .proven = proven};
+    if (cairn_guard_run(find_end, &ending))
+        return ending.end;
+    scan->is_unreadable = true;
+    return CAIRN_SCAN_CORRUPT;
 }

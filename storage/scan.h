@@ -20,6 +20,7 @@ typedef struct st_cairn_scan_t {
     cairn_chain_t promised; /* by the last MARK, for the end of its commit */
     bool has_link;
     bool chain_is_broken; /* a commit does not end as its MARK promised, and yet another follows */
+    bool is_unreadable;   /* the disk could not deliver what is at `at` */
     cairn_link_t link;    /* once has_link */
 } cairn_scan_t;
 
@@ -38,7 +39,8 @@ void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uin
 
 /**
  * The next unit, all of it valid: heads, bodies, padding, versions in order, batch complete. False
- * where the log does not go on; `scan->at` stays there. Units of LINK and MARK are given too.
+ * where the log does not go on, or the disk cannot read it; `scan->at` stays there. Units of LINK
+ * and MARK are given too.
  */
 bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit);
 
@@ -52,6 +54,6 @@ typedef enum en_cairn_scan_end_t {
  * What kind of an end the scan came to. `*proven` becomes the version that is known to have been
  * durable, from MARKs behind the end.
  */
-cairn_scan_end_t cairn_scan_end(const cairn_scan_t *scan, uint64_t *proven);
+cairn_scan_end_t cairn_scan_end(cairn_scan_t *scan, uint64_t *proven);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <xxhash.h>
 
+#include "storage/guard.h"
 #include "storage/os.h"
 
 /** how many segments may be mapped at once: the kernel allows a process 65,530 maps by default */
@@ -297,8 +298,8 @@ bool cairn_segment_footer_at(const cairn_segment_t *segment, uint64_t offset,
     if (offset < CAIRN_SEGMENT_HEADER_BYTES || offset % CAIRN_RECORD_ALIGN != 0 ||
         offset + CAIRN_SEGMENT_FOOTER_BYTES > segment->bytes)
         return false;
-    memcpy(footer, segment->map + offset, sizeof(*footer));
-    return footer_is_valid(footer, segment->salt, offset);
+    return cairn_guard_copy(footer, segment->map + offset, sizeof(*footer)) &&
+           footer_is_valid(footer, segment->salt, offset);
 }
 
 uint64_t cairn_segment_file_bytes(const cairn_dir_t *dir, const char *name)

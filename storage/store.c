@@ -8,6 +8,7 @@
 
 #include <urcu-qsbr.h>
 
+#include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/probe.h"
 #include "storage/reclaimer.h"
@@ -88,6 +89,10 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     store->health.ctx = options->ctx;
     cairn_segments_init(&store->segments);
     cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
+    if (err == CAIRN_OK && cairn_guard_install() < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "read errors of the disk cannot be caught");
+        err = CAIRN_ERR_NOMEM;
+    }
     if (err == CAIRN_OK) {
         store->index = cairn_index_create();
         if (store->index != NULL)
@@ -184,32 +189,59 @@ static bool has_expired(cairn_store_t *store, uint64_t expiry_ms)
     return true;
 }
 
+/** a value being taken from where it lies */
+typedef struct st_take_t {
+    cairn_store_t *store;
+    const cairn_record_t *record;
+    cairn_value_t *value;
+    uint64_t offset;
+    bool is_loaded;
+    bool may_expire; /* it is the present one, and not what a get of a batch has found */
+    cairn_err_t err;
+} take_t;
+
+/** under a guard: the disk may fail to deliver what is touched here */
+static void take(void *ctx)
+{
+    take_t *t = ctx;
+    uint64_t expiry_ms = t->may_expire ? cairn_record_expiry_ms(t->record) : 0;
+    if (expiry_ms != 0 && has_expired(t->store, expiry_ms)) {
+        t->err = CAIRN_ERR_NOT_FOUND;
+        return;
+    }
+    t->err = check_body(t->value->_segment, t->record, t->offset, t->is_loaded);
+    if (t->err == CAIRN_OK)
+        fill_value(t->value, t->record);
+}
+
+static cairn_err_t take_from_map(cairn_store_t *store, uint64_t loc, bool is_loaded,
+                                 bool may_expire, cairn_value_t *value)
+{
+    value->loc = loc;
+    value->_segment = cairn_space_segment(store->space, loc);
+    take_t t = {.store = store,
+                .record = cairn_space_record(store->space, loc),
+                .value = value,
+                .offset = cairn_segment_offset(value->_segment, loc),
+                .is_loaded = is_loaded,
+                .may_expire = may_expire};
+    return cairn_guard_run(take, &t) ? t.err : CAIRN_ERR_IO;
+}
+
 cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_loaded,
                                 cairn_value_t *value)
 {
-    const cairn_record_t *r = cairn_space_record(store->space, loc);
-    value->loc = loc;
-    value->_segment = cairn_space_segment(store->space, loc);
-    uint64_t offset = cairn_segment_offset(value->_segment, loc);
-    cairn_err_t err = check_body(value->_segment, r, offset, is_loaded);
-    if (err == CAIRN_OK)
-        fill_value(value, r);
-    return err;
+    return take_from_map(store, loc, is_loaded, false, value);
 }
 
 cairn_err_t cairn_store_take(cairn_store_t *store, const cairn_probe_t *probe, uint64_t loc,
                              cairn_value_t *value)
 {
+    if (!probe->cold && probe->fault == CAIRN_OK)
+        return take_from_map(store, loc, loc == probe->loaded, true, value);
     value->loc = loc;
     value->_segment = cairn_space_segment(store->space, loc);
-    if (probe->cold)
-        return CAIRN_ERR_COLD;
-    if (probe->damaged)
-        return CAIRN_ERR_DAMAGED;
-    uint64_t expiry_ms = cairn_record_expiry_ms(cairn_space_record(store->space, loc));
-    if (expiry_ms != 0 && has_expired(store, expiry_ms))
-        return CAIRN_ERR_NOT_FOUND;
-    return cairn_store_take_at(store, loc, loc == probe->loaded, value);
+    return probe->cold ? CAIRN_ERR_COLD : probe->fault;
 }
 
 cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64_t loaded,
@@ -230,11 +262,13 @@ cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool 
         return CAIRN_OK;
     if (probe.cold)
         return CAIRN_ERR_COLD;
-    if (!whole || probe.damaged)
+    if (!whole || probe.fault != CAIRN_OK)
         return CAIRN_OK;
+    uint64_t bytes;
+    if (!cairn_probe_measure(cairn_space_record(store->space, *loc), &bytes))
+        return CAIRN_ERR_COLD;
     cairn_segment_t *segment = cairn_space_segment(store->space, *loc);
-    const cairn_record_t *r = cairn_space_record(store->space, *loc);
-    uint64_t offset = cairn_segment_offset(segment, *loc), bytes = cairn_record_bytes(r);
+    uint64_t offset = cairn_segment_offset(segment, *loc);
     bool is_there = bytes > CAIRN_LARGE_BYTES ? cairn_residency_is_fresh(segment, offset, bytes)
                                               : cairn_residency_check(segment, offset, bytes);
     return is_there ? CAIRN_OK : CAIRN_ERR_COLD;
@@ -243,6 +277,17 @@ cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool 
 uint64_t cairn_store_now_ms(const cairn_store_t *store)
 {
     return cairn_clock_now(&store->clock);
+}
+
+bool cairn_value_copy(const cairn_value_t *value, size_t from, void *to, size_t count)
+{
+    assert(from <= value->count && count <= value->count - from);
+    return cairn_guard_copy(to, value->bytes + from, count);
+}
+
+bool cairn_value_copy_meta(const cairn_value_t *value, void *to)
+{
+    return cairn_guard_copy(to, value->meta.base, value->meta.count);
 }
 
 void cairn_value_pin(const cairn_value_t *value)
@@ -269,6 +314,23 @@ static cairn_err_t bring_in(cairn_segment_t *segment, uint64_t offset, uint64_t 
     return cairn_os->populate(segment->map + offset, bytes) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
 }
 
+/** a record being verified that has just been brought in */
+typedef struct st_verify_t {
+    const cairn_segment_t *segment;
+    const cairn_record_t *record;
+    uint64_t offset;
+    uint64_t available;
+    bool is_valid;
+} verify_t;
+
+static void verify(void *ctx)
+{
+    verify_t *v = ctx;
+    v->is_valid =
+        cairn_record_head_is_valid(v->record, v->available, v->segment->salt, v->offset) &&
+        cairn_record_body_is_valid(v->record);
+}
+
 cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset)
 {
     const cairn_record_t *r = (const cairn_record_t *)(segment->map + offset);
@@ -277,14 +339,18 @@ cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset)
     if (err != CAIRN_OK)
         return err;
     /* not yet to be believed, but enough to know how far to read before checking */
-    uint64_t bytes = cairn_record_bytes(r);
+    uint64_t bytes;
+    if (!cairn_probe_measure(r, &bytes))
+        return CAIRN_ERR_IO;
     if (bytes > available)
         return CAIRN_ERR_DAMAGED;
     err = bring_in(segment, offset, bytes);
     if (err != CAIRN_OK)
         return err;
-    if (!cairn_record_head_is_valid(r, available, segment->salt, offset) ||
-        !cairn_record_body_is_valid(r))
+    verify_t v = {.segment = segment, .record = r, .offset = offset, .available = available};
+    if (!cairn_guard_run(verify, &v))
+        return CAIRN_ERR_IO;
+    if (!v.is_valid)
         return CAIRN_ERR_DAMAGED;
     cairn_residency_stamp(segment, offset, bytes);
     return CAIRN_OK;

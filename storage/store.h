@@ -80,11 +80,15 @@ cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_
 
 /* ---------------------------------------------------------------- reading */
 
-/** a value where it lies in the map */
+/**
+ * A value where it lies in the map. `bytes` and what `meta` points to are not touched as they are:
+ * the disk may fail to deliver a page of them, which would end the process. They are copied with
+ * the functions below, or given to a system call, which says EFAULT.
+ */
 typedef struct st_cairn_value_t {
     const uint8_t *bytes;
     size_t count;
-    cairn_bytes_t meta; /* read with cairn_meta_next() */
+    cairn_bytes_t meta; /* a copy of it is read with cairn_meta_next() */
     uint64_t version;
     uint64_t written_ms;
     uint64_t expiry_ms; /* 0: never */
@@ -118,6 +122,10 @@ cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool 
  * thread.
  */
 uint64_t cairn_store_now_ms(const cairn_store_t *store);
+
+/** Copies `count` bytes of a value, or all of its meta; false if the disk cannot read them. */
+bool cairn_value_copy(const cairn_value_t *value, size_t from, void *to, size_t count);
+bool cairn_value_copy_meta(const cairn_value_t *value, void *to);
 
 /** Keeps a value got beyond the quiescent state; undone by cairn_value_unpin(), on any thread. */
 void cairn_value_pin(const cairn_value_t *value);
@@ -198,10 +206,10 @@ struct st_cairn_write_t {
     uint64_t _queued_bytes;
     struct st_cairn_record_t *_record; /* its head and what follows it in the same buffer */
     size_t _head_bytes;
-    const void *_middle; /* a value in the map that is appended to */
+    const void *_middle; /* a large value that is appended to */
     size_t _middle_bytes;
-    struct st_cairn_segment_t *_middle_segment; /* pinned for it */
-    const void *_tail; /* a value too large to copy: borrowed from the submitter */
+    void *_middle_copy; /* it, where it was in the map */
+    const void *_tail;  /* a value too large to copy: borrowed from the submitter */
     size_t _tail_bytes;
     struct st_cairn_record_t *_whole;        /* a copy in one piece, for those that build upon it */
     struct st_cairn_segment_t *_got_segment; /* pinned: what a get has found is in it, at _loc */

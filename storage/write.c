@@ -143,9 +143,8 @@ void cairn_write_unframe(cairn_write_t *write)
 {
     cairn_os->free(write->_whole);
     write->_whole = NULL;
-    if (write->_middle_segment != NULL)
-        cairn_segment_unpin(write->_middle_segment);
-    write->_middle_segment = NULL;
+    cairn_os->free(write->_middle_copy);
+    write->_middle_copy = NULL;
     write->_middle_bytes = 0;
 }
 
@@ -184,8 +183,17 @@ void cairn_write_frame_number(cairn_write_t *write, const cairn_record_t *presen
     frame(write, meta_bytes, copied, (cairn_bytes_t){NULL, 0}, (cairn_bytes_t){NULL, 0});
 }
 
-void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
-                              cairn_segment_t *segment)
+static bool copy_middle(cairn_write_t *write, const void *value, size_t bytes)
+{
+    write->_middle_copy = cairn_os->alloc(bytes);
+    if (write->_middle_copy == NULL)
+        return false;
+    memcpy(write->_middle_copy, value, bytes);
+    return true;
+}
+
+cairn_err_t cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
+                                     bool is_in_map)
 {
     cairn_write_unframe(write);
     size_t meta_bytes = keep_meta(write, present);
@@ -198,11 +206,11 @@ void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *presen
             memcpy(value, cairn_record_value(present), old_bytes);
         copied = old_bytes;
     } else {
-        /* the writer is offline while the commit is written: the pin keeps the map */
-        middle = (cairn_bytes_t){cairn_record_value(present), old_bytes};
-        write->_middle_segment = segment;
-        if (segment != NULL) /* else it is a copy that the commit keeps */
-            cairn_segment_pin(segment);
+        /* else it is a copy that the commit keeps */
+        if (is_in_map && !copy_middle(write, cairn_record_value(present), old_bytes))
+            return CAIRN_ERR_NOMEM;
+        middle = (cairn_bytes_t){is_in_map ? write->_middle_copy : cairn_record_value(present),
+                                 old_bytes};
     }
     if (middle.count == 0 && copied + tail.count <= CAIRN_WRITE_COPY_BYTES) {
         if (tail.count != 0)
@@ -211,4 +219,5 @@ void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *presen
         tail = (cairn_bytes_t){NULL, 0};
     }
     frame(write, meta_bytes, copied, middle, tail);
+    return CAIRN_OK;
 }

@@ -2,7 +2,7 @@
  * storage/write.h - framing a write as the record it will be.
  *
  * A record under way is up to four pieces: head, key, meta and what was copied of the value, in one
- * buffer; a value in the map that is appended to; a value borrowed from the submitter; padding.
+ * buffer; a large value that is appended to; a value borrowed from the submitter; padding.
  */
 #ifndef CAIRN_STORAGE_WRITE_H
 #define CAIRN_STORAGE_WRITE_H
@@ -15,11 +15,13 @@ void cairn_write_frame_number(cairn_write_t *write, const cairn_record_t *presen
 
 /**
  * Makes the write a PUT of the value of `present` (NULL if there is none) and what was given to
- * append to it, with the meta of `present`. A large value is borrowed from the map of `segment`,
- * which is pinned until cairn_write_unframe().
+ * append to it, with the meta of `present`. A large value is copied if `is_in_map`: a page that the
+ * disk cannot deliver is met here, under the guard of who decides, and not by the write of the log.
+ *
+ * Errors: NOMEM.
  */
-void cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
-                              cairn_segment_t *segment);
+cairn_err_t cairn_write_frame_append(cairn_write_t *write, const cairn_record_t *present,
+                                     bool is_in_map);
 
 /**
  * The record of a write that is in the commit, in one piece; NULL when there is no memory. It stays

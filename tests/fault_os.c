@@ -273,6 +273,12 @@ static int fault_random(void *base, size_t count)
     return cairn_os_real.random(base, count);
 }
 
+static int fault_on_bus_error(void (*handler)(int signo, siginfo_t *info, void *context))
+{
+    FAIL_IF_STAGED(on_bus_error);
+    return cairn_os_real.on_bus_error(handler);
+}
+
 static cairn_os_t table;
 
 void fault_os_install(void)

@@ -14,28 +14,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FAULT_FUNCTIONS(X)                                                                         \
-    X(open_dir)                                                                                    \
-    X(list)                                                                                        \
-    X(sync_dir)                                                                                    \
-    X(rename)                                                                                      \
-    X(unlink)                                                                                      \
-    X(lock)                                                                                        \
-    X(open)                                                                                        \
-    X(memory_file)                                                                                 \
-    X(close)                                                                                       \
-    X(size)                                                                                        \
-    X(preallocate)                                                                                 \
-    X(truncate)                                                                                    \
-    X(make_readonly)                                                                               \
-    X(pread)                                                                                       \
-    X(pwritev)                                                                                     \
-    X(sync)                                                                                        \
-    X(drop_cache)                                                                                  \
-    X(overwrites_in_place)                                                                         \
-    X(reserve)                                                                                     \
-    X(unreserve)                                                                                   \
-    X(map) X(unmap) X(will_need) X(populate) X(is_resident) X(alloc) X(calloc) X(random)
+/* clang-format off */
+#define FAULT_FUNCTIONS(X) \
+    X(open_dir) X(list) X(sync_dir) X(rename) X(unlink) \
+    X(lock) X(open) X(memory_file) X(close) X(size) \
+    X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) \
+    X(sync) X(drop_cache) X(overwrites_in_place) X(reserve) X(unreserve) \
+    X(map) X(unmap) X(will_need) X(populate) X(is_resident) \
+    X(alloc) X(calloc) X(random) X(on_bus_error)
+/* clang-format on */
 
 typedef enum en_fault_function_t {
 #define X(name) FAULT_##name,

@@ -29,6 +29,7 @@ static const suite_t suites[] = {
     {"decide", suite_decide},
     {"faults", suite_faults},
     {"power_cut", suite_power_cut},
+    {"read_errors", suite_read_errors},
     {"batch", suite_batch},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
