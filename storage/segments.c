@@ -57,3 +57,49 @@ cairn_segment_t *cairn_segments_newest(cairn_segments_t *segments)
     pthread_mutex_unlock(&segments->mutex);
     return newest;
 }
+
+/** how many segments begin at or before a version */
+static size_t count_up_to_locked(const cairn_segments_t *segments, uint64_t version)
+{
+    size_t low = 0, high = segments->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (segments->list[middle]->first_version <= version)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+cairn_segment_t *cairn_segments_pin_at(cairn_segments_t *segments, uint64_t version, uint64_t *last,
+                                       uint64_t *dropped_version)
+{
+    cairn_segment_t *segment = NULL;
+    pthread_mutex_lock(&segments->mutex);
+    size_t n = count_up_to_locked(segments, version);
+    if (n != 0) {
+        segment = segments->list[n - 1];
+        *last = n < segments->count ? segments->list[n]->first_version - 1 : UINT64_MAX;
+        cairn_segment_pin(segment);
+    }
+    *dropped_version = segments->dropped_version;
+    pthread_mutex_unlock(&segments->mutex);
+    return segment;
+}
+
+uint64_t cairn_segments_dropped_version(cairn_segments_t *segments)
+{
+    pthread_mutex_lock(&segments->mutex);
+    uint64_t version = segments->dropped_version;
+    pthread_mutex_unlock(&segments->mutex);
+    return version;
+}
+
+void cairn_segments_raise_dropped_version(cairn_segments_t *segments, uint64_t version)
+{
+    pthread_mutex_lock(&segments->mutex);
+    if (version > segments->dropped_version)
+        segments->dropped_version = version;
+    pthread_mutex_unlock(&segments->mutex);
+}

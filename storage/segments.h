@@ -15,6 +15,7 @@ typedef struct st_cairn_segments_t {
     cairn_segment_t **list; /* guarded by mutex, as is all below */
     size_t count;
     size_t room;
+    uint64_t dropped_version; /* highest of a delete or expired value that compaction dropped */
 } cairn_segments_t;
 
 void cairn_segments_init(cairn_segments_t *segments);
@@ -30,5 +31,21 @@ void cairn_segments_add(cairn_segments_t *segments, cairn_segment_t *segment);
 
 /** The newest, NULL if there is none. */
 cairn_segment_t *cairn_segments_newest(cairn_segments_t *segments);
+
+/**
+ * The segment that has, or will have, this version, pinned; NULL if there is none. `*last` becomes
+ * the last version it covers, UINT64_MAX for the newest one; `*dropped_version` what
+ * cairn_segments_dropped_version() gives. Threads: any that is online to QSBR.
+ */
+cairn_segment_t *cairn_segments_pin_at(cairn_segments_t *segments, uint64_t version, uint64_t *last,
+                                       uint64_t *dropped_version);
+
+/**
+ * The highest version of a delete or an expired value that compaction has ever dropped, 0 if none:
+ * before it, not all deletes are there any more. Raised before the segment that lacks them is in
+ * the list.
+ */
+uint64_t cairn_segments_dropped_version(cairn_segments_t *segments);
+void cairn_segments_raise_dropped_version(cairn_segments_t *segments, uint64_t version);
 
 #endif

@@ -50,8 +50,9 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
                                                  &store->health, store->options.segment_bytes);
     if (store->maintenance == NULL)
         return CAIRN_ERR_NOMEM;
-    store->writer = cairn_writer_start(log, store->index, store->space, &store->segments,
-                                       store->maintenance, &store->health, &store->clock, &options);
+    store->writer =
+        cairn_writer_start(log, store->index, store->space, &store->segments, store->maintenance,
+                           &store->health, &store->clock, &store->watches, &options);
     return store->writer != NULL ? CAIRN_OK : CAIRN_ERR_NOMEM;
 }
 
@@ -88,6 +89,7 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     store->health.on_log = options->on_log;
     store->health.ctx = options->ctx;
     cairn_segments_init(&store->segments);
+    cairn_feed_marks_init(&store->feed_marks);
     cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
     if (err == CAIRN_OK && cairn_guard_install() < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "read errors of the disk cannot be caught");
@@ -139,6 +141,7 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
         cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0, durable_version);
     }
     cairn_segments_dispose(&store->segments);
+    cairn_feed_marks_dispose(&store->feed_marks);
     if (store->space != NULL)
         cairn_space_destroy(store->space);
     if (store->index != NULL)

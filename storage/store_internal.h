@@ -6,6 +6,7 @@
 
 #include "storage/clock.h"
 #include "storage/dir.h"
+#include "storage/feed_marks.h"
 #include "storage/iopool.h"
 #include "storage/probe.h"
 #include "storage/reclaimer.h"
@@ -25,6 +26,8 @@ struct st_cairn_store_t {
     cairn_maintenance_t *maintenance;
     cairn_writer_t *writer;
     cairn_reclaimer_t *reclaimer;
+    cairn_watches_t watches;
+    cairn_feed_marks_t feed_marks;
     _Atomic uint64_t loads;
 };
 

@@ -33,7 +33,9 @@
     X(CAIRN_ERR_UNKNOWN, "the disk failed under this write; whether it is durable is not known")   \
     X(CAIRN_ERR_ABORTED, "another operation of the atomic batch failed, and nothing was applied")  \
     X(CAIRN_ERR_LOCKED, "another process has the store open")                                      \
-    X(CAIRN_ERR_CORRUPT, "the store is corrupt")
+    X(CAIRN_ERR_CORRUPT, "the store is corrupt")                                                   \
+    X(CAIRN_ERR_COMPACTED, "deletes after this version have been compacted away: begin anew from " \
+                           "0")
 
 typedef enum en_cairn_err_t {
 #define X(name, text) name,

@@ -2,8 +2,8 @@
  * storage/writer.c - the one thread that writes.
  *
  * A commit in order: admit (decide, give version and place), write, [async: index, answer], sync,
- * publish, index, answer. Nothing is in the index or answered before that order says so, and the
- * order stands in finish_commit() and nowhere else.
+ * publish, index, answer, tell feeds. Nothing is in the index or answered before that order says
+ * so, and the order stands in finish_commit() and nowhere else.
  */
 #include "storage/writer.h"
 
@@ -268,6 +268,12 @@ static cairn_err_t write_log(cairn_writer_t *w, uint64_t now_ms)
     return CAIRN_OK;
 }
 
+/** feeds may read what is durable, once all of it is in the index */
+static void note_feeds(cairn_writer_t *w)
+{
+    cairn_watches_note(w->watches, w->log.durable_version);
+}
+
 /** append -> sync -> index -> answer: this is the one place that has that order */
 static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t now_ms)
 {
@@ -284,7 +290,10 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
     for (size_t i = from; i < to; ++i)
         if (is_logged(w->batch[i], CAIRN_SYNC))
             apply(w, w->batch[i]);
+    /* noted first: who has been answered finds its write in the feed */
+    note_feeds(w);
     settle_all(w, from, to, CAIRN_OK);
+    cairn_watches_ring(w->watches);
 }
 
 /** goes on in the spare; what was written before is made durable first */
@@ -324,12 +333,14 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
         if (admission == ADMITTED)
             to += count;
     }
-    if (is_open)
+    if (is_open) {
         finish_commit(w, from, to, now_ms);
-    else if (w->must_sync && w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK)
+    } else if (w->must_sync && w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK) {
         settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
-    else
+    } else {
+        note_feeds(w);
         settle_all(w, from, to, CAIRN_OK);
+    }
     if (admission == SEGMENT_FULL && !cairn_health_has_failed(w->health)) {
         cairn_err_t err = roll(w);
         if (err != CAIRN_OK) {
@@ -461,6 +472,8 @@ static void *writer_main(void *arg)
             idle(w);
         }
         sync_if_due(w);
+        note_feeds(w);
+        cairn_watches_ring(w->watches);
         rcu_quiescent_state();
     }
     if (w->is_syncing)
@@ -481,7 +494,7 @@ void cairn_writer_set_value_bytes_max(cairn_writer_t *w, uint64_t bytes)
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
                                    cairn_health_t *health, cairn_clock_t *clock,
-                                   const cairn_writer_options_t *options)
+                                   cairn_watches_t *watches, const cairn_writer_options_t *options)
 {
     cairn_writer_t *w = cairn_os->calloc(1, sizeof(*w));
     if (w == NULL)
@@ -496,6 +509,8 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
     w->maintenance = maintenance;
     w->health = health;
     w->clock = clock;
+    w->watches = watches;
+    cairn_watches_note(watches, log->last_version);
     cds_wfcq_init(&w->queue_head, &w->queue_tail);
     atomic_init(&w->counters.last_version, log->last_version);
     atomic_init(&w->counters.durable_version, log->durable_version);

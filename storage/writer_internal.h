@@ -21,6 +21,7 @@ struct st_cairn_writer_t {
     cairn_maintenance_t *maintenance;
     cairn_health_t *health;
     cairn_clock_t *clock;
+    cairn_watches_t *watches;
     pthread_t thread;
 
     struct cds_wfcq_head queue_head; /* any thread puts in, the writer takes out */

@@ -27,6 +27,7 @@ static const suite_t suites[] = {
     {"record", suite_record},
     {"store", suite_store},
     {"decide", suite_decide},
+    {"feed", suite_feed},
     {"faults", suite_faults},
     {"power_cut", suite_power_cut},
     {"read_errors", suite_read_errors},

@@ -12,6 +12,7 @@ void suite_meta(void);
 void suite_record(void);
 void suite_store(void);
 void suite_decide(void);
+void suite_feed(void);
 void suite_faults(void);
 void suite_power_cut(void);
 void suite_read_errors(void);
