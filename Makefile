@@ -14,13 +14,18 @@ WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpo
 ALL_CFLAGS = -std=gnu11 $(WARNINGS) -D_GNU_SOURCE -DH2O_USE_EPOLL=1 -I. -pthread $(CFLAGS) $(SAN)
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(SAN)
 
+VERSION := 0.1.0
+# what programs that link libcairn.so ask for; raised when they would no longer run with it
+SOVERSION := 0
+
 STORAGE_LIBS := -lxxhash -lurcu-qsbr -lurcu-common
 SERVER_LIBS := -lh2o-evloop -lssl -lcrypto -lcyaml -lyaml -ljansson
+CLIENT_LIBS := -lcurl -ljansson
 
 # Debian packages: to build, to run the tests, to measure, to work on the code
 BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
-              libyaml-dev libjansson-dev
-TEST_PKGS := libcunit1-dev
+              libyaml-dev libjansson-dev libcurl4-openssl-dev
+TEST_PKGS := libcunit1-dev curl pkg-config
 BENCH_PKGS := wrk nginx-light
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
 DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
@@ -28,13 +33,20 @@ DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
 INDEX_SRC := $(wildcard index/*.c)
 STORAGE_SRC := $(wildcard storage/*.c)
 SERVER_SRC := $(wildcard server/*.c)
+# the command line is no part of the library
+CLI_SRC := $(wildcard client/cli*.c)
+LIB_SRC := $(filter-out $(CLI_SRC),$(wildcard client/*.c))
+EXAMPLE_SRC := $(wildcard client/examples/*.c)
 TEST_SRC := $(wildcard tests/*.c)
-ALL_SRC := $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(TEST_SRC) $(wildcard bench/*.c)
-ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h tests/*.h bench/*.h)
+ALL_SRC := $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) \
+           $(EXAMPLE_SRC) $(TEST_SRC) $(wildcard bench/*.c)
+ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h client/*.h tests/*.h bench/*.h)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 ENGINE_OBJ := $(call objects,$(INDEX_SRC) $(STORAGE_SRC))
 SERVER_OBJ := $(call objects,$(SERVER_SRC))
+LIB_OBJ := $(call objects,$(LIB_SRC))
+CLIENT_OBJ := $(LIB_OBJ) $(call objects,$(CLI_SRC))
 TEST_OBJ := $(call objects,$(TEST_SRC))
 
 # $(call install_missing,LIST), in the recipe of a target that needs packages: only what is missing
@@ -78,13 +90,25 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/.deps
 # .incbin is not in what -MMD writes
 $(BUILD)/obj/server/pages.o: server/dashboard.html
 
-$(BUILD)/cairn: $(SERVER_OBJ) $(ENGINE_OBJ)
-	@echo "  LINK  $@"
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)
+$(BUILD)/obj/client/%.o: ALL_CFLAGS += -fPIC -fvisibility=hidden -DCAIRN_VERSION='"$(VERSION)"'
 
-$(BUILD)/cairn-tests: $(TEST_OBJ) $(filter-out $(BUILD)/obj/server/main.o,$(SERVER_OBJ)) $(ENGINE_OBJ)
+$(BUILD)/cairn: $(SERVER_OBJ) $(ENGINE_OBJ) $(CLIENT_OBJ)
 	@echo "  LINK  $@"
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcunit $(SERVER_LIBS) $(STORAGE_LIBS)
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(CLIENT_LIBS) $(STORAGE_LIBS)
+
+$(BUILD)/cairn-tests: $(TEST_OBJ) $(filter-out $(BUILD)/obj/server/main.o,$(SERVER_OBJ)) $(ENGINE_OBJ) \
+                      $(CLIENT_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcunit $(SERVER_LIBS) $(CLIENT_LIBS) $(STORAGE_LIBS)
+
+.PHONY: lib
+lib: $(BUILD)/libcairn.a $(BUILD)/libcairn.so.$(VERSION) ## build the client library, static and shared
+$(BUILD)/libcairn.a: $(LIB_OBJ)
+	@echo "  AR    $@"
+	@rm -f $@ && ar rcs $@ $^
+$(BUILD)/libcairn.so.$(VERSION): $(LIB_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libcairn.so.$(SOVERSION) -o $@ $^ $(CLIENT_LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -93,9 +117,32 @@ $(BUILD)/cairn-tests: $(TEST_OBJ) $(filter-out $(BUILD)/obj/server/main.o,$(SERV
 run: all ## build, then serve ./data on 127.0.0.1:8080 as configs/default.yaml says
 	$(BUILD)/cairn serve --config configs/default.yaml
 
+# ---------------------------------------------------------------- installing
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+TO = $(DESTDIR)$(PREFIX)
+LIBTO = $(DESTDIR)$(LIBDIR)
+
+.PHONY: install install-bin install-lib
+install: install-bin install-lib ## install under PREFIX (/usr/local), below DESTDIR if given
+install-bin: all
+	install -D -m 755 $(BUILD)/cairn $(TO)/bin/cairn
+	install -d $(TO)/share/doc/cairn/configs
+	install -m 644 $(wildcard configs/*) $(TO)/share/doc/cairn/configs
+install-lib: lib
+	install -D -m 644 client/cairn.h $(TO)/include/cairn.h
+	install -D -m 644 $(BUILD)/libcairn.a $(LIBTO)/libcairn.a
+	install -m 644 $(BUILD)/libcairn.so.$(VERSION) $(LIBTO)/libcairn.so.$(VERSION)
+	ln -sf libcairn.so.$(VERSION) $(LIBTO)/libcairn.so.$(SOVERSION)
+	ln -sf libcairn.so.$(SOVERSION) $(LIBTO)/libcairn.so
+	install -d $(LIBTO)/pkgconfig $(TO)/share/doc/cairn/examples
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    client/cairn.pc.in >$(LIBTO)/pkgconfig/cairn.pc
+	install -m 644 $(EXAMPLE_SRC) $(TO)/share/doc/cairn/examples
+
 # ---------------------------------------------------------------- testing
 .PHONY: test check asan tsan soak
-test: layers $(BUILD)/cairn $(BUILD)/cairn-tests ## every test; ends with CUnit's summary
+test: layers lib $(BUILD)/cairn $(BUILD)/cairn-tests ## every test; ends with CUnit's summary
 	CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 check: test
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -104,7 +151,7 @@ asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## the tests under ThreadSanitizer
 	TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1" \
 	$(MAKE) test BUILD=build/tsan CFLAGS="-O1 -g" SAN="-fsanitize=thread"
-soak: $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many crashes
+soak: lib $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many crashes
 	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 
 .PHONY: bench
@@ -135,19 +182,21 @@ $(BUILD)/bench-engines: $(BENCH_ENGINES_OBJ) $(ENGINE_OBJ)
 
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
-layers: ## check that includes point one way: server -> storage -> index
+layers: ## check that includes point one way: server -> storage -> index; client to none
 	@bad=$$(grep -nE '#include "(storage|server|client|tests|bench)/' index/*.[ch]; \
 	        grep -nE '#include "(server|client|tests|bench)/|#include <h2o' storage/*.[ch]; \
-	        grep -nE '#include "' server/*.[ch] | grep -vE '"(server/|storage/(store|types)\.h)'); \
+	        grep -nE '#include "' server/*.[ch] | grep -vE '"(server/|storage/(store|types)\.h)' | \
+	            grep -vE '^server/main\.c:[0-9]*:#include "client/cli\.h"'; \
+	        grep -nE '#include ("|<h2o)' client/*.[ch] client/examples/*.c | grep -v '"client/'); \
 	if [ -n "$$bad" ]; then echo "$$bad"; echo "layers: an include points the wrong way"; exit 1; fi
 fmt: deps-dev ## format the code
 	clang-format -i $(ALL_SRC) $(ALL_HDR)
 lint: deps-dev compile_commands.json ## clang's warnings, clang-tidy, cppcheck, formatting
 	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
-	printf '%s\n' $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) | \
+	printf '%s\n' $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) | \
 	    xargs -P $$(nproc) -n 4 clang-tidy --quiet -p .
 	cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
-	    --suppress=missingIncludeSystem -I. -DH2O_USE_EPOLL=1 index storage server
+	    --suppress=missingIncludeSystem -I. -DH2O_USE_EPOLL=1 index storage server client
 compile_commands.json: deps-dev
 	bear -- $(MAKE) -B BUILD=build/clang CC=clang build/clang/cairn build/clang/cairn-tests >/dev/null
 

@@ -54,6 +54,9 @@ static const suite_t suites[] = {
     {"takeover", suite_takeover},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
+    {"client", suite_client},
+    {"client_faults", suite_client_faults},
+    {"install", suite_install},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -42,5 +42,8 @@ void suite_reload(void);
 void suite_takeover(void);
 void suite_real_tree(void);
 void suite_history(void);
+void suite_client(void);
+void suite_client_faults(void);
+void suite_install(void);
 
 #endif
