@@ -55,7 +55,7 @@ static void run(batch_t *batch, void (*work)(cairn_pending_job_t *),
 
 static void send_piece(batch_t *batch)
 {
-    h2o_iovec_t piece = h2o_iovec_init(batch->answer.bytes, batch->answer.count);
+    h2o_iovec_t piece = h2o_iovec_init(batch->answer.text.bytes, batch->answer.text.count);
     cairn_metrics_add(&cairn_worker_of(batch->req)->metrics.value_bytes_out,
                       batch->answer.value_bytes);
     batch->answer.value_bytes = 0;
@@ -86,7 +86,7 @@ static void on_proceed(h2o_generator_t *super, h2o_req_t *req)
 {
     batch_t *batch = (batch_t *)super;
     (void)req;
-    batch->answer.count = 0;
+    batch->answer.text.count = 0;
     run(batch, make_piece, on_piece_made);
 }
 

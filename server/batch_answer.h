@@ -8,14 +8,13 @@
 #define CAIRN_SERVER_BATCH_ANSWER_H
 
 #include "server/batch_parse.h"
+#include "server/json_text.h"
 
 typedef struct st_cairn_batch_answer_t {
-    char *bytes; /* of lines made and not yet sent */
-    size_t count;
-    uint64_t value_bytes; /* in them */
-    size_t _capacity;
-    size_t _next;    /* operation */
-    uint8_t *_value; /* a copy of the one that is made a line of */
+    cairn_json_text_t text; /* lines made and not yet sent */
+    uint64_t value_bytes;   /* in them */
+    size_t _next;           /* operation */
+    uint8_t *_value;        /* a copy of the one that is made a line of */
     size_t _value_capacity;
     /* plain gets: what the next ones have found */
     size_t _found_from, _found_to;

@@ -1,0 +1,36 @@
+/*
+ * server/json_text.h - JSON written piece by piece, for answers of many lines.
+ *
+ * What is written is not checked to be JSON as a whole: the caller adds its braces and commas.
+ * Threads: one at a time.
+ */
+#ifndef CAIRN_SERVER_JSON_TEXT_H
+#define CAIRN_SERVER_JSON_TEXT_H
+
+#include <stddef.h>
+
+/** zeroed, it is empty */
+typedef struct st_cairn_json_text_t {
+    char *bytes;
+    size_t count;
+    size_t _capacity;
+} cairn_json_text_t;
+
+/** Frees what it holds and empties it. */
+void cairn_json_text_dispose(cairn_json_text_t *text);
+
+/** one call of cairn_json_text_add() adds fewer bytes than this */
+#define CAIRN_JSON_TEXT_ADD_MAX 160
+
+/** Adds a short text. */
+void cairn_json_text_add(cairn_json_text_t *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/**
+ * Adds a member with any bytes: `"name":"..."` if they are UTF-8, else `"name_b64":"..."`. They may
+ * not lie in a map.
+ */
+void cairn_json_text_add_bytes(cairn_json_text_t *text, const char *name, const void *bytes,
+                               size_t count);
+
+#endif
