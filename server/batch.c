@@ -178,8 +178,8 @@ static bool is_warm(const batch_t *batch)
 {
     uint64_t loc;
     for (size_t i = 0; i < batch->ops.count; ++i) {
-        const cairn_write_t *write = batch->ops.list[i].write;
-        if (cairn_store_peek(batch->store, &write->key, looks_at_whole(batch, write), &loc) !=
+        cairn_write_t *write = batch->ops.list[i].write;
+        if (cairn_store_peek_write(batch->store, write, looks_at_whole(batch, write), &loc) !=
             CAIRN_OK)
             return false;
     }

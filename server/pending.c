@@ -84,8 +84,9 @@ void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_ans
     write->sink = &cairn_worker_of(req)->sink;
     bool builds_upon_it = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
     uint64_t loc;
-    if (write->op != CAIRN_WRITE_SYNC && cairn_store_peek(cairn_pending_store(req), &write->key,
-                                                          builds_upon_it, &loc) == CAIRN_ERR_COLD) {
+    if (write->op != CAIRN_WRITE_SYNC &&
+        cairn_store_peek_write(cairn_pending_store(req), write, builds_upon_it, &loc) ==
+            CAIRN_ERR_COLD) {
         load_t *load = new_load(req, &write->key, loc);
         load->write = write;
         cairn_store_load(cairn_pending_store(req), &load->super);

@@ -5,20 +5,25 @@
 
 #include "storage/probe.h"
 
+static void count_dead(cairn_segment_t *segment, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&segment->dead_bytes, bytes, memory_order_relaxed);
+}
+
 void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc)
 {
-    cairn_segment_t *segment = cairn_space_segment(space, loc);
-    uint64_t left = segment->bytes - cairn_segment_offset(segment, loc), bytes;
-    /* one that is damaged or cannot be read may be the very reason why it is replaced */
-    if (cairn_probe_measure(cairn_space_record(space, loc), &bytes) && bytes <= left)
-        atomic_fetch_add_explicit(&segment->dead_bytes, bytes, memory_order_relaxed);
+    cairn_seen_t dead;
+    if (cairn_probe_see(space, loc, &dead))
+        count_dead(cairn_space_segment(space, loc), dead.bytes);
 }
 
 cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
-                        cairn_record_type_t type, cairn_loc_t loc)
+                        cairn_record_type_t type, cairn_loc_t loc, const cairn_seen_t *seen,
+                        cairn_seen_t *before)
 {
-    cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
+    cairn_probe_t probe = {.space = space, .key = key, .may_wait = true, .seen = seen};
     cairn_loc_t old = 0;
+    *before = (cairn_seen_t){.loc = 0};
     if (type == CAIRN_RECORD_DELETE) {
         cairn_index_remove(index, key->hash, cairn_probe_match, &probe, &old);
         cairn_apply_dead(space, loc); /* a tombstone is never pointed to */
@@ -26,8 +31,13 @@ cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const 
                CAIRN_INDEX_NOMEM) {
         return CAIRN_ERR_NOMEM;
     }
-    if (old != 0)
-        cairn_apply_dead(space, old);
+    if (old == 0)
+        return CAIRN_OK;
+    if (cairn_probe_is_seen(space, seen, old))
+        *before = *seen;
+    else
+        cairn_probe_see(space, old, before);
+    count_dead(cairn_space_segment(space, old), before->bytes);
     return CAIRN_OK;
 }
 
@@ -36,13 +46,14 @@ cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
 {
     const cairn_record_t *r = cairn_space_record(space, loc);
     cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
+    cairn_seen_t before;
     cairn_loc_t present;
     if (!cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present))
-        return cairn_apply(index, space, key, cairn_record_type(r), loc);
+        return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
     /* of a damaged head nothing is known: what comes later in the log replaces it */
     uint64_t version = probe.fault != CAIRN_OK ? 0 : cairn_space_record(space, present)->version;
     if (version < r->version)
-        return cairn_apply(index, space, key, cairn_record_type(r), loc);
+        return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
     /* the same record, or a copy of it, is not dead */
     if (version > r->version)
         cairn_apply_dead(space, loc);

@@ -6,13 +6,18 @@
 #define CAIRN_STORAGE_APPLY_H
 
 #include "storage/segment.h"
+#include "storage/store.h"
 
 /**
  * Applies the record of `key` at `loc`, a PUT or DELETE, and keeps account of the bytes that died
- * by it. Errors: NOMEM (the index could not take it). Threads: the writer, or recovery before it.
+ * by it: those of `*before`, which becomes what the key had. `seen`, which may be NULL, is a record
+ * that is known to be the key's: if it still is, it is not read again.
+ *
+ * Errors: NOMEM (the index could not take it). Threads: the writer, or recovery before it.
  */
 cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
-                        cairn_record_type_t type, cairn_loc_t loc);
+                        cairn_record_type_t type, cairn_loc_t loc, const cairn_seen_t *seen,
+                        cairn_seen_t *before);
 
 /**
  * As cairn_apply(), unless what the index has for the key is as new or newer: for records that may

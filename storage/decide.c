@@ -12,6 +12,7 @@
 /** what the key has */
 typedef struct st_present_t {
     cairn_current_t current;
+    bool is_unknown;   /* nobody has looked, since whatever it is the write is right */
     cairn_err_t fault; /* there is something, and it is DAMAGED, or the disk cannot read it: IO */
     bool has_no_whole; /* its value is in this commit in pieces, and there is no memory to join them
                         */
@@ -36,31 +37,53 @@ static bool reads_value(const cairn_write_t *write)
     return write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
 }
 
-static void look_up(present_t *present, const cairn_write_t *write, cairn_index_t *index,
-                    const cairn_space_t *space, const cairn_overlay_t *overlay, uint64_t now_ms)
+/** a plain put: all it may want to know is whether there was a value, and that shows when it is
+ * applied */
+static bool takes_anything(const cairn_write_t *write, const cairn_decide_limits_t *limits)
 {
+    return write->op == CAIRN_WRITE_PUT && write->conditions == NULL && !limits->is_atomic;
+}
+
+/** a write being decided */
+typedef struct st_deciding_t {
+    cairn_write_t *write;
+    cairn_index_t *index;
+    const cairn_space_t *space;
+    const cairn_overlay_t *overlay;
+    const cairn_decide_limits_t *limits;
+    uint64_t now_ms;
+    cairn_decision_t decision;
+} deciding_t;
+
+static void look_up(present_t *present, const deciding_t *d)
+{
+    const cairn_write_t *write = d->write;
     *present = (present_t){.record = NULL};
-    cairn_write_t *earlier = cairn_overlay_find(overlay, &write->key);
+    cairn_write_t *earlier = cairn_overlay_find(d->overlay, &write->key);
     if (earlier != NULL) {
         const cairn_record_t *r =
             reads_value(write) ? cairn_write_whole(earlier) : earlier->_record;
         present->has_no_whole = r == NULL;
         present->loc = earlier->_loc;
         if (earlier->op != CAIRN_WRITE_DELETE && r != NULL)
-            take_record(present, r, now_ms);
+            take_record(present, r, d->now_ms);
         return;
     }
-    cairn_probe_t probe = {.space = space, .key = &write->key, .may_wait = true};
+    if (takes_anything(write, d->limits)) {
+        present->is_unknown = true;
+        return;
+    }
+    cairn_probe_t probe = {.space = d->space, .key = &write->key, .may_wait = true};
     cairn_loc_t loc;
-    if (!cairn_index_find(index, write->key.hash, cairn_probe_match, &probe, &loc))
+    if (!cairn_index_find(d->index, write->key.hash, cairn_probe_match, &probe, &loc))
         return;
     present->loc = loc;
-    present->segment = cairn_space_segment(space, loc);
+    present->segment = cairn_space_segment(d->space, loc);
     if (probe.fault != CAIRN_OK) {
         present->fault = probe.fault;
         present->current.exists = true;
     } else {
-        take_record(present, cairn_space_record(space, loc), now_ms);
+        take_record(present, cairn_space_record(d->space, loc), d->now_ms);
     }
 }
 
@@ -142,17 +165,6 @@ static cairn_err_t decide(cairn_write_t *write, const present_t *present,
     return CAIRN_OK;
 }
 
-/** a write being decided */
-typedef struct st_deciding_t {
-    cairn_write_t *write;
-    cairn_index_t *index;
-    const cairn_space_t *space;
-    const cairn_overlay_t *overlay;
-    const cairn_decide_limits_t *limits;
-    uint64_t now_ms;
-    cairn_decision_t decision;
-} deciding_t;
-
 /** under a guard: the disk may fail to deliver what is touched here of the map. The index is asked
  * under a guard of its own, so its locks are never left behind. */
 static void decide_guarded(void *ctx)
@@ -160,11 +172,12 @@ static void decide_guarded(void *ctx)
     deciding_t *d = ctx;
     cairn_write_t *write = d->write;
     present_t present;
-    look_up(&present, write, d->index, d->space, d->overlay, d->now_ms);
+    look_up(&present, d);
     d->decision = CAIRN_DECIDED_LATER;
     if (present.has_no_whole && !d->limits->is_atomic)
         return;
     write->existed = present.current.exists;
+    write->_existed_later = present.is_unknown;
     write->version = present.current.version; /* what a failed condition answers with */
     write->err =
         present.has_no_whole ? CAIRN_ERR_NOMEM : decide(write, &present, d->space, d->limits);

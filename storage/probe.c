@@ -35,6 +35,12 @@ static bool head_is_in_memory(cairn_segment_t *segment, uint64_t offset, uint64_
            cairn_residency_check(segment, offset, at_most(available, head));
 }
 
+bool cairn_probe_is_seen(const cairn_space_t *space, const cairn_seen_t *seen, cairn_loc_t loc)
+{
+    /* no salt is used twice: it is the very record, and nothing else that came to lie there */
+    return seen != NULL && seen->loc == loc && cairn_space_segment(space, loc)->salt == seen->salt;
+}
+
 /** a probe at work on a location */
 typedef struct st_look_t {
     cairn_probe_t *probe;
@@ -63,6 +69,8 @@ static void look(void *ctx)
 bool cairn_probe_match(void *ctx, cairn_loc_t loc)
 {
     cairn_probe_t *probe = ctx;
+    if (cairn_probe_is_seen(probe->space, probe->seen, loc))
+        return true;
     cairn_segment_t *segment = cairn_space_segment(probe->space, loc);
     uint64_t offset = cairn_segment_offset(segment, loc);
     look_t l = {.probe = probe,
@@ -102,5 +110,29 @@ bool cairn_probe_measure(const cairn_record_t *r, uint64_t *bytes)
     measure_t m = {.record = r};
     bool is_readable = cairn_guard_run(measure, &m);
     *bytes = m.bytes;
+    return is_readable;
+}
+
+typedef struct st_see_t {
+    const cairn_record_t *record;
+    cairn_seen_t *seen;
+} see_t;
+
+static void see(void *ctx)
+{
+    see_t *s = ctx;
+    s->seen->bytes = cairn_record_bytes(s->record);
+    s->seen->expiry_ms = cairn_record_expiry_ms(s->record);
+}
+
+bool cairn_probe_see(const cairn_space_t *space, cairn_loc_t loc, cairn_seen_t *seen)
+{
+    cairn_segment_t *segment = cairn_space_segment(space, loc);
+    see_t s = {.record = cairn_space_record(space, loc), .seen = seen};
+    *seen = (cairn_seen_t){.loc = loc, .salt = segment->salt};
+    bool is_readable = cairn_guard_run(see, &s);
+    /* one that is damaged or cannot be read may be the very reason why it is looked at */
+    if (!is_readable || seen->bytes > segment->bytes - cairn_segment_offset(segment, loc))
+        seen->bytes = seen->expiry_ms = 0;
     return is_readable;
 }

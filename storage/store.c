@@ -257,24 +257,39 @@ cairn_err_t cairn_store_get(cairn_store_t *store, const cairn_key_t *key, uint64
     return cairn_store_take(store, &probe, loc, value);
 }
 
-cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool whole,
-                             uint64_t *loc)
+static cairn_err_t peek(cairn_store_t *store, const cairn_key_t *key, bool whole, uint64_t *loc,
+                        cairn_seen_t *seen)
 {
     cairn_probe_t probe = {.space = store->space, .key = key};
+    *seen = (cairn_seen_t){.loc = 0};
     if (!cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, loc))
         return CAIRN_OK;
     if (probe.cold)
         return CAIRN_ERR_COLD;
-    if (!whole || probe.fault != CAIRN_OK)
+    if (probe.fault != CAIRN_OK)
         return CAIRN_OK;
-    uint64_t bytes;
-    if (!cairn_probe_measure(cairn_space_record(store->space, *loc), &bytes))
+    if (!cairn_probe_see(store->space, *loc, seen))
         return CAIRN_ERR_COLD;
+    if (!whole)
+        return CAIRN_OK;
     cairn_segment_t *segment = cairn_space_segment(store->space, *loc);
-    uint64_t offset = cairn_segment_offset(segment, *loc);
+    uint64_t offset = cairn_segment_offset(segment, *loc), bytes = seen->bytes;
     bool is_there = bytes > CAIRN_LARGE_BYTES ? cairn_residency_is_fresh(segment, offset, bytes)
                                               : cairn_residency_check(segment, offset, bytes);
     return is_there ? CAIRN_OK : CAIRN_ERR_COLD;
+}
+
+cairn_err_t cairn_store_peek(cairn_store_t *store, const cairn_key_t *key, bool whole,
+                             uint64_t *loc)
+{
+    cairn_seen_t seen;
+    return peek(store, key, whole, loc, &seen);
+}
+
+cairn_err_t cairn_store_peek_write(cairn_store_t *store, cairn_write_t *write, bool whole,
+                                   uint64_t *loc)
+{
+    return peek(store, &write->key, whole, loc, &write->_seen);
 }
 
 uint64_t cairn_store_now_ms(const cairn_store_t *store)

@@ -170,6 +170,14 @@ struct st_cairn_sink_t {
     cairn_sink_t *_next_touched;
 };
 
+/** a record that its submitter saw to be the key's */
+typedef struct st_cairn_seen_t {
+    uint64_t loc;  /* 0: none was seen */
+    uint64_t salt; /* of its segment: another one may have come to lie there */
+    uint64_t bytes;
+    uint64_t expiry_ms;
+} cairn_seen_t;
+
 struct st_cairn_write_t {
     cairn_write_op_t op;
     cairn_durability_t durability;
@@ -193,7 +201,9 @@ struct st_cairn_write_t {
     /* the writer's */
     struct cds_wfcq_node _node; /* of a batch only the first is in the queue */
     _Atomic bool
-        _submitted;        /* release in submit, acquire in the writer: carries all of the above */
+        _submitted; /* release in submit, acquire in the writer: carries all of the above */
+    cairn_seen_t _seen;
+    bool _existed_later;   /* `existed` is not decided but found when it is applied */
     bool _logged;          /* it has a record in this commit */
     bool _superseded;      /* a later async write of this commit is already in the index */
     bool _more;            /* the next record belongs to the same atomic batch */
@@ -235,6 +245,13 @@ cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, c
                                   cairn_bytes_t value);
 cairn_write_t *cairn_write_create_sync(uint64_t version);
 void cairn_write_destroy(cairn_write_t *write);
+
+/**
+ * As cairn_store_peek() for the key of a write that is about to be queued: leaves in it what was
+ * seen, and if that is still so when the writer comes to it, the writer need not look again.
+ */
+cairn_err_t cairn_store_peek_write(cairn_store_t *store, cairn_write_t *write, bool whole,
+                                   uint64_t *loc);
 
 /**
  * Queues a write. On OK it is the writer's until on_done; on any other result still the caller's.

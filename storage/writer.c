@@ -149,17 +149,38 @@ static admission_t admit(cairn_writer_t *w, cairn_write_t *write, bool *is_open,
 
 /* ---------------------------------------------------------------- applying */
 
-/** lets readers see a write that is in the log */
-static void apply(cairn_writer_t *w, cairn_write_t *write)
+/** lets readers see a write that is in the log; returns whether its key had a value before */
+static bool apply(cairn_writer_t *w, cairn_write_t *write, uint64_t now_ms)
 {
     cairn_record_type_t type =
         write->op == CAIRN_WRITE_DELETE ? CAIRN_RECORD_DELETE : CAIRN_RECORD_PUT;
+    cairn_seen_t before;
     if (write->_superseded) {
         cairn_apply_dead(w->space, write->_loc);
-    } else if (cairn_apply(w->index, w->space, &write->key, type, write->_loc) != CAIRN_OK) {
+        return true;
+    }
+    if (cairn_apply(w->index, w->space, &write->key, type, write->_loc, &write->_seen, &before) !=
+        CAIRN_OK) {
         /* it is in the log but cannot be found: a restart would bring it back */
         write->err = CAIRN_ERR_UNKNOWN;
         cairn_health_fail(w->health, "there is no memory for the index");
+        return false;
+    }
+    bool existed = before.loc != 0 && (before.expiry_ms == 0 || before.expiry_ms > now_ms);
+    if (write->_existed_later)
+        write->existed = existed;
+    return existed;
+}
+
+/** sync writes of the key before this one in the commit, which is in the index already */
+static void supersede(cairn_write_t *write, bool existed)
+{
+    for (cairn_write_t *s = write->_same_key; s != NULL; s = s->_same_key) {
+        if (s->durability != CAIRN_SYNC || s->_superseded)
+            continue;
+        s->_superseded = true;
+        if (s->_existed_later)
+            s->existed = existed;
     }
 }
 
@@ -170,7 +191,7 @@ static bool is_logged(const cairn_write_t *write, cairn_durability_t durability)
 
 /** indexes and answers the async writes, which do not wait for the sync; returns whether others do
  */
-static bool finish_async(cairn_writer_t *w, size_t from, size_t to)
+static bool finish_async(cairn_writer_t *w, size_t from, size_t to, uint64_t now_ms)
 {
     bool has_sync = false, has_async = false;
     for (size_t i = from; i < to; ++i) {
@@ -178,10 +199,7 @@ static bool finish_async(cairn_writer_t *w, size_t from, size_t to)
         if (!is_logged(w->batch[i], CAIRN_ASYNC))
             continue;
         has_async = true;
-        apply(w, w->batch[i]);
-        for (cairn_write_t *s = w->batch[i]->_same_key; s != NULL; s = s->_same_key)
-            if (s->durability == CAIRN_SYNC)
-                s->_superseded = true;
+        supersede(w->batch[i], apply(w, w->batch[i], now_ms));
     }
     /* only now may they go: the chains above led through them */
     if (has_async) {
@@ -282,14 +300,14 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
         settle_failed(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
         return;
     }
-    if ((finish_async(w, from, to) || w->must_sync) && sync_log(w) != CAIRN_OK) {
+    if ((finish_async(w, from, to, now_ms) || w->must_sync) && sync_log(w) != CAIRN_OK) {
         settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
         return;
     }
     cairn_log_publish(&w->log);
     for (size_t i = from; i < to; ++i)
         if (is_logged(w->batch[i], CAIRN_SYNC))
-            apply(w, w->batch[i]);
+            apply(w, w->batch[i], now_ms);
     /* noted first: who has been answered finds its write in the feed */
     note_feeds(w);
     settle_all(w, from, to, CAIRN_OK);

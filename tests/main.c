@@ -32,6 +32,7 @@ static const suite_t suites[] = {
     {"power_cut", suite_power_cut},
     {"read_errors", suite_read_errors},
     {"batch", suite_batch},
+    {"existed", suite_existed},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
     {"target", suite_target},
