@@ -26,7 +26,8 @@ CLIENT_LIBS := -lcurl -ljansson
 BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
               libyaml-dev libjansson-dev libcurl4-openssl-dev
 TEST_PKGS := libcunit1-dev curl pkg-config
-BENCH_PKGS := wrk nginx-light
+BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 procps \
+              util-linux
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
 DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
 
@@ -39,8 +40,9 @@ LIB_SRC := $(filter-out $(CLI_SRC),$(wildcard client/*.c))
 EXAMPLE_SRC := $(wildcard client/examples/*.c)
 TEST_SRC := $(wildcard tests/*.c)
 ALL_SRC := $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) \
-           $(EXAMPLE_SRC) $(TEST_SRC) $(wildcard bench/*.c)
-ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h client/*.h tests/*.h bench/*.h)
+           $(EXAMPLE_SRC) $(TEST_SRC) $(wildcard bench/*.c bench/load/*.c)
+ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h client/*.h tests/*.h bench/*.h \
+               bench/load/*.h)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 ENGINE_OBJ := $(call objects,$(INDEX_SRC) $(STORAGE_SRC))
@@ -154,15 +156,19 @@ tsan: ## the tests under ThreadSanitizer
 soak: lib $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many crashes
 	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 
-.PHONY: bench
-bench: deps-bench $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/fill ## cairn beside the bare libh2o ceiling and nginx
-	BUILD=$(BUILD) bench/run.sh
+.PHONY: bench bench-full
+BENCH_PROGRAMS := $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/load
+bench: deps-bench $(BENCH_PROGRAMS) ## cairn beside its peers, the figures that matter most: four minutes
+	BUILD=$(BUILD) bench/run.sh quick
+bench-full: deps-bench $(BENCH_PROGRAMS) ## every load there is: half an hour, 5 GB of memory and of disk
+	BUILD=$(BUILD) bench/run.sh full
+	$(MAKE) bench-engines
 $(BUILD)/ceiling: $(BUILD)/obj/bench/ceiling.o
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lh2o-evloop -lssl -lcrypto
-$(BUILD)/fill: $(BUILD)/obj/bench/fill.o $(BUILD)/obj/tests/http_client.o
+$(BUILD)/load: $(call objects,$(wildcard bench/load/*.c))
 	@echo "  LINK  $@"
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 
 .PHONY: bench-index
 bench-index: $(BUILD)/bench-index ## what the index costs in memory and time (QUICK=1: small)

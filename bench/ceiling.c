@@ -2,8 +2,9 @@
  * bench/ceiling.c - how fast could any server built on this library be here?
  *
  * A bare libh2o server with cairn's socket options, worker structure and answers, but no store
- * behind it: every GET is answered with the same 100 bytes from memory, every PUT with 204 once the
- * library has read its body. What cairn adds to a request is the difference between the two.
+ * behind it: every GET is answered with the same bytes from memory, as many as the key says (see
+ * bench/load/keys.h), every PUT with 204 once the library has read its body. What cairn adds to a
+ * request is the difference between the two.
  *
  * Each worker thread has its own event loop and its own listener; the kernel spreads connections
  * over the listeners (SO_REUSEPORT). The main thread waits for SIGTERM or SIGINT.
@@ -44,11 +45,12 @@ typedef struct st_worker_t {
     int listener_fd;
 } worker_t;
 
-#define TEN_BYTES "0123456789"
-/* as many bytes as the values that the benchmark stores */
-static const char value[] = TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES
-    TEN_BYTES TEN_BYTES TEN_BYTES;
-#define VALUE_BYTES (sizeof(value) - 1)
+#define KEY_PREFIX "/v1/kv/v"
+#define VALUE_BYTES_MAX (1 << 20)
+/* of keys that say nothing of it */
+#define VALUE_BYTES 100
+/* every value is the beginning of this */
+static char value[VALUE_BYTES_MAX];
 
 static h2o_globalconf_t config;
 
@@ -59,13 +61,24 @@ static void add_etag(h2o_req_t *req)
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, H2O_STRLIT("\"123456\""));
 }
 
+/* the 1024 in /v1/kv/v1024-00000007 */
+static size_t value_bytes_of(h2o_iovec_t path)
+{
+    size_t at = sizeof(KEY_PREFIX) - 1, bytes = 0;
+    if (path.len <= at || memcmp(path.base, KEY_PREFIX, at) != 0)
+        return VALUE_BYTES;
+    for (; at < path.len && path.base[at] >= '0' && path.base[at] <= '9'; ++at)
+        bytes = bytes * 10 + (size_t)(path.base[at] - '0');
+    return bytes <= VALUE_BYTES_MAX ? bytes : VALUE_BYTES_MAX;
+}
+
 static void answer_get(h2o_req_t *req)
 {
     static h2o_generator_t generator = {NULL, NULL};
     h2o_headers_t *headers = &req->res.headers;
     req->res.status = 200;
     req->res.reason = "OK";
-    req->res.content_length = VALUE_BYTES;
+    req->res.content_length = value_bytes_of(req->path);
     h2o_add_header(&req->pool, headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT("application/octet-stream"));
     add_etag(req);
@@ -73,7 +86,7 @@ static void answer_get(h2o_req_t *req)
                    H2O_STRLIT("Thu, 01 Jan 2026 00:00:00 GMT"));
     h2o_add_header(&req->pool, headers, H2O_TOKEN_ACCEPT_RANGES, NULL, H2O_STRLIT("bytes"));
     h2o_start_response(req, &generator);
-    h2o_iovec_t body = h2o_iovec_init(value, VALUE_BYTES);
+    h2o_iovec_t body = h2o_iovec_init(value, req->res.content_length);
     h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
 }
 
@@ -209,6 +222,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "ceiling: out of memory\n");
         return EXIT_FAILURE;
     }
+    memset(value, 'v', sizeof(value));
     configure();
     start_workers(workers, worker_count, &port);
     printf("listening on 127.0.0.1:%u\n", port);
