@@ -176,6 +176,13 @@ bench-index: $(BUILD)/bench-index ## what the index costs in memory and time (QU
 $(BUILD)/bench-index: $(BUILD)/obj/bench/index.o $(call objects,$(INDEX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
 
+.PHONY: bench-batch
+bench-batch: deps-bench-engines $(BUILD)/cairn $(BUILD)/batch ## gets in batches of 100 beside MGET of Redis
+	BUILD=$(BUILD) bench/batch.sh
+$(BUILD)/batch: $(BUILD)/obj/bench/batch.o $(BUILD)/obj/tests/http_client.o
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^
+
 BENCH_ENGINES_OBJ := $(call objects,bench/engines.c bench/redis_memory.c \
                          $(wildcard bench/engine_*.c))
 .PHONY: bench-engines

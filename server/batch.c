@@ -2,7 +2,8 @@
  * server/batch.c - many operations in one request: POST /v1/batch.
  *
  * In steps: read the body; bring in what the writer would have to wait for; have the writer decide
- * it as one; answer. A batch of plain gets goes from the first step to the last. What takes long of
+ * it as one; answer. A batch of plain gets goes from the first step to the last, and is read by
+ * server/batch_gets.c if it looks as most do. What takes long of
  * the first, second and last is done on the I/O pool, and the request waits meanwhile.
  */
 #include "server/batch.h"
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "server/batch_answer.h"
+#include "server/batch_gets.h"
 #include "server/conn.h"
 #include "server/pending.h"
 #include "server/write_request.h"
@@ -205,7 +207,9 @@ static void on_warm(cairn_pending_job_t *job)
 static void parse(batch_t *batch)
 {
     cairn_bytes_t body = {batch->req->entity.base, batch->req->entity.len};
-    batch->is_good = cairn_batch_parse(body, &batch->limits, &batch->ops, &batch->fault);
+    batch->is_good =
+        (!batch->is_atomic && cairn_batch_gets_parse(body, &batch->limits, &batch->ops)) ||
+        cairn_batch_parse(body, &batch->limits, &batch->ops, &batch->fault);
     batch->ops.is_decided |= batch->is_atomic;
 }
 

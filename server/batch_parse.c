@@ -404,12 +404,13 @@ bool cairn_batch_parse(cairn_bytes_t body, const cairn_batch_limits_t *limits,
 
 void cairn_batch_ops_dispose(cairn_batch_ops_t *ops)
 {
-    for (size_t i = 0; i < ops->count; ++i) {
+    for (size_t i = 0; i < ops->count && ops->list != NULL; ++i) {
         cairn_write_destroy(ops->list[i].write);
         free(ops->list[i]._conditions);
         free(ops->list[i]._decoded);
         json_decref(ops->list[i]._value);
     }
     free(ops->list);
+    free(ops->gets);
     *ops = (cairn_batch_ops_t){.list = NULL};
 }

@@ -22,10 +22,11 @@ typedef struct st_cairn_batch_op_t {
 } cairn_batch_op_t;
 
 typedef struct st_cairn_batch_ops_t {
-    cairn_batch_op_t *list;
-    size_t count;
-    uint64_t value_bytes; /* to be written */
-    bool is_decided;      /* there is more than plain gets: the writer decides */
+    cairn_batch_op_t *list; /* NULL when there are only gets */
+    cairn_key_t *gets;      /* of a batch that cairn_batch_gets_parse() has read, else NULL */
+    size_t count;           /* in either */
+    uint64_t value_bytes;   /* to be written */
+    bool is_decided;        /* there is more than plain gets: the writer decides */
     size_t _capacity;
 } cairn_batch_ops_t;
 

@@ -11,6 +11,9 @@
 
 #include "server/http.h"
 
+/** a hundred short lines find room in it without being moved */
+#define ROOM_BYTES_MIN 16384
+
 void cairn_json_text_dispose(cairn_json_text_t *text)
 {
     free(text->bytes);
@@ -20,7 +23,7 @@ void cairn_json_text_dispose(cairn_json_text_t *text)
 static char *make_room(cairn_json_text_t *text, size_t bytes)
 {
     if (bytes > text->_capacity - text->count) {
-        size_t least = text->count + bytes;
+        size_t least = text->count + bytes > ROOM_BYTES_MIN ? text->count + bytes : ROOM_BYTES_MIN;
         text->_capacity = least > 2 * text->_capacity ? least : 2 * text->_capacity;
         text->bytes = h2o_mem_realloc(text->bytes, text->_capacity);
     }
@@ -36,6 +39,27 @@ void cairn_json_text_add(cairn_json_text_t *text, const char *format, ...)
     va_end(args);
     assert(n > 0 && n < CAIRN_JSON_TEXT_ADD_MAX);
     text->count += (size_t)n;
+}
+
+static void add_some(cairn_json_text_t *text, const void *bytes, size_t count)
+{
+    memcpy(make_room(text, count), bytes, count);
+    text->count += count;
+}
+
+void cairn_json_text_add_raw(cairn_json_text_t *text, const char *raw)
+{
+    add_some(text, raw, strlen(raw));
+}
+
+void cairn_json_text_add_number(cairn_json_text_t *text, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    add_some(text, digits + at, sizeof(digits) - at);
 }
 
 /** bytes of the UTF-8 character that begins here; 0 if none does (RFC 3629) */
@@ -65,6 +89,27 @@ static bool is_utf8(const uint8_t *bytes, size_t count)
         if ((n = utf8_bytes(bytes + at, count - at)) == 0)
             return false;
     return true;
+}
+
+/** whether one of eight bytes does not stand for itself in a JSON string, or is not ASCII */
+static bool has_special(const uint8_t *bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+    uint64_t control = (word - ones * ' ') & ~word;
+    return ((word | control | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) &
+            highs) != 0;
+}
+
+/** bytes at the front, in steps of eight, that may be copied into a JSON string as they are */
+static size_t plain_bytes(const uint8_t *bytes, size_t count)
+{
+    size_t at = 0;
+    while (count - at >= 8 && !has_special(bytes + at))
+        at += 8;
+    return at;
 }
 
 /** adds the inside of a JSON string */
@@ -104,11 +149,16 @@ static void add_base64(cairn_json_text_t *text, const uint8_t *bytes, size_t cou
 void cairn_json_text_add_bytes(cairn_json_text_t *text, const char *name, const void *bytes,
                                size_t count)
 {
-    bool is_text = is_utf8(bytes, count);
-    cairn_json_text_add(text, "\"%s%s\":\"", name, is_text ? "" : "_b64");
-    if (is_text)
-        add_string(text, bytes, count);
-    else
+    size_t plain = plain_bytes(bytes, count);
+    bool is_text = is_utf8((const uint8_t *)bytes + plain, count - plain);
+    cairn_json_text_add_raw(text, "\"");
+    cairn_json_text_add_raw(text, name);
+    cairn_json_text_add_raw(text, is_text ? "\":\"" : "_b64\":\"");
+    if (is_text) {
+        add_some(text, bytes, plain);
+        add_string(text, (const uint8_t *)bytes + plain, count - plain);
+    } else {
         add_base64(text, bytes, count);
-    cairn_json_text_add(text, "\"");
+    }
+    cairn_json_text_add_raw(text, "\"");
 }

@@ -8,6 +8,7 @@
 #define CAIRN_SERVER_JSON_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /** zeroed, it is empty */
 typedef struct st_cairn_json_text_t {
@@ -25,6 +26,10 @@ void cairn_json_text_dispose(cairn_json_text_t *text);
 /** Adds a short text. */
 void cairn_json_text_add(cairn_json_text_t *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/** The same without a format, and a number in decimal, for what is written often. */
+void cairn_json_text_add_raw(cairn_json_text_t *text, const char *raw);
+void cairn_json_text_add_number(cairn_json_text_t *text, uint64_t number);
 
 /**
  * Adds a member with any bytes: `"name":"..."` if they are UTF-8, else `"name_b64":"..."`. They may

@@ -56,7 +56,7 @@ static int open_one(const struct addrinfo *info, bool may_join)
 
 static void format_bound(int fd, char *bound, size_t bound_bytes)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t bytes = sizeof(address);
     char host[64], port[16];
     getsockname(fd, (struct sockaddr *)&address, &bytes);

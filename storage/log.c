@@ -54,9 +54,9 @@ static uint8_t *buffer_take(cairn_log_t *log, size_t bytes)
 {
     assert(bytes <= CAIRN_COMMIT_BUFFER_BYTES - log->buffer_used);
     uint8_t *at = log->buffer + log->buffer_used;
-    struct iovec *last = log->iov_count != 0 ? &log->iovs[log->iov_count - 1] : NULL;
-    if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == at)
-        last->iov_len += bytes;
+    size_t count = log->iov_count;
+    if (count != 0 && (uint8_t *)log->iovs[count - 1].iov_base + log->iovs[count - 1].iov_len == at)
+        log->iovs[count - 1].iov_len += bytes;
     else
         log->iovs[log->iov_count++] = (struct iovec){.iov_base = at, .iov_len = bytes};
     log->buffer_used += bytes;

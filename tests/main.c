@@ -39,6 +39,7 @@ static const suite_t suites[] = {
     {"conditions", suite_conditions},
     {"http_values", suite_http_values},
     {"http_contract", suite_http_contract},
+    {"batch_gets", suite_batch_gets},
     {"http_batch", suite_http_batch},
     {"http_tutorial", suite_http_tutorial},
     {"openapi", suite_openapi},

@@ -14,7 +14,9 @@
 #include <string.h>
 
 #include <jansson.h>
+#include <openssl/evp.h>
 
+#include "server/batch_parse.h"
 #include "tests/site.h"
 #include "tests/suites.h"
 
@@ -214,6 +216,61 @@ static void binary(void)
                       "{\"status\":200,\"version\":#,\"value\":\"\"}\n"));
     CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/%00%FF%2F", NULL, NULL, 0), 200);
     http_close(&conn);
+}
+
+/* what a line of the answer has as its value, in either form, into `out` */
+static size_t value_of(const char *line, uint8_t *out)
+{
+    size_t count = 0;
+    json_t *json = json_loads(line, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, NULL);
+    const json_t *text = json_object_get(json, "value"),
+                 *base64 = json_object_get(json, "value_b64");
+    CU_ASSERT_EQUAL_FATAL((text != NULL) + (base64 != NULL), 1);
+    if (text != NULL)
+        memcpy(out, json_string_value(text), count = json_string_length(text));
+    else
+        CU_ASSERT(cairn_base64_decode(json_string_value(base64), json_string_length(base64), out,
+                                      &count));
+    json_decref(json);
+    return count;
+}
+
+/* text is copied in steps: each byte at each place of a step comes back, in whatever form */
+static void every_byte_at_every_place(void)
+{
+    enum { BYTES = 21, PLACES = 17 };
+    char *puts = NULL, *gets = NULL;
+    size_t puts_bytes, gets_bytes;
+    FILE *out = open_memstream(&puts, &puts_bytes), *ask_for = open_memstream(&gets, &gets_bytes);
+    for (int byte = 0; byte < 256; ++byte)
+        for (int place = 0; place < PLACES; ++place) {
+            uint8_t value[BYTES + 1];
+            char text[2 * BYTES];
+            memset(value, 'x', BYTES);
+            value[place] = (uint8_t)byte;
+            EVP_EncodeBlock((unsigned char *)text, value, BYTES);
+            fprintf(out, "{\"op\":\"put\",\"key\":\"e%d.%d\",\"value_b64\":\"%s\"}\n", byte, place,
+                    text);
+            fprintf(ask_for, "{\"op\":\"get\",\"key\":\"e%d.%d\"}\n", byte, place);
+        }
+    fclose(out);
+    fclose(ask_for);
+    http_conn_t conn;
+    site_open(&site, &conn);
+    free(ask(&conn, TARGET, puts, puts_bytes));
+    char *answer = ask(&conn, TARGET, gets, gets_bytes), *line = answer;
+    for (int i = 0; i < 256 * PLACES; ++i) {
+        uint8_t value[4 * BYTES];
+        CU_ASSERT_EQUAL_FATAL(value_of(line, value), BYTES);
+        for (int at = 0; at < BYTES; ++at)
+            CU_ASSERT_EQUAL(value[at], at == i % PLACES ? i / PLACES : 'x');
+        line = strchr(line, '\n') + 1;
+    }
+    CU_ASSERT_EQUAL(*line, '\0');
+    http_close(&conn);
+    free(answer);
+    free(puts);
+    free(gets);
 }
 
 static void stored_beside(void)
@@ -714,6 +771,7 @@ void suite_http_batch(void)
     CU_add_test(s, "every operation has its answer, in order", every_operation);
     CU_add_test(s, "failures have status and code", failures_per_line);
     CU_add_test(s, "binary travels as base64", binary);
+    CU_add_test(s, "every byte comes back at every place", every_byte_at_every_place);
     CU_add_test(s, "types and times to live are kept", stored_beside);
     CU_add_test(s, "conditions are those of the headers", conditions);
     CU_add_test(s, "empty bodies, blank lines, CRLF, no last newline", lines);
