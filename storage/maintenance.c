@@ -30,6 +30,7 @@ struct st_cairn_maintenance_t {
     cairn_space_t *space;
     cairn_segments_t *segments;
     cairn_health_t *health;
+    cairn_upkeep_t *upkeep;
     uint64_t segment_bytes;
     pthread_t thread;
     _Atomic uint64_t commit_bytes; /* moving average; relaxed: a hint */
@@ -130,6 +131,7 @@ static void finish_roll(cairn_maintenance_t *m, const rolled_t *rolled, bool sto
         return;
     }
     seal_and_note(m, rolled);
+    cairn_upkeep_wake(m->upkeep);
     if (!stopping)
         provide_spare(m);
 }
@@ -169,7 +171,7 @@ static void *maintenance_main(void *arg)
 
 cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *space,
                                              cairn_segments_t *segments, cairn_health_t *health,
-                                             uint64_t segment_bytes)
+                                             cairn_upkeep_t *upkeep, uint64_t segment_bytes)
 {
     cairn_maintenance_t *m = cairn_os->calloc(1, sizeof(*m));
     if (m == NULL)
@@ -178,6 +180,7 @@ cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *sp
     m->space = space;
     m->segments = segments;
     m->health = health;
+    m->upkeep = upkeep;
     m->segment_bytes = segment_bytes;
     pthread_mutex_init(&m->mutex, NULL);
     pthread_condattr_t attr;

@@ -10,16 +10,17 @@
 #include "storage/dir.h"
 #include "storage/health.h"
 #include "storage/segments.h"
+#include "storage/upkeep.h"
 
 typedef struct st_cairn_maintenance_t cairn_maintenance_t;
 
 /**
- * Starts the thread; it begins by making a spare. `dir` is its alone from now on, and slots in
- * `space` are taken by it alone. NULL when there is no memory or thread.
+ * Starts the thread; it begins by making a spare. It wakes `upkeep` when it has sealed a segment.
+ * NULL when there is no memory or thread.
  */
 cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *space,
                                              cairn_segments_t *segments, cairn_health_t *health,
-                                             uint64_t segment_bytes);
+                                             cairn_upkeep_t *upkeep, uint64_t segment_bytes);
 
 /** Finishes what a roll has left to do, then ends the thread. A spare not used is removed. */
 void cairn_maintenance_stop(cairn_maintenance_t *maintenance);

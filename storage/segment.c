@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ struct st_cairn_space_t {
     uint8_t *base;
     unsigned slot_shift; /* log2 of the slot's bytes */
     uint32_t slot_count;
-    uint32_t next_slot; /* where the search for a free slot goes on */
+    pthread_mutex_t mutex; /* a leaf: slots are taken and left by maintenance and by upkeep */
+    uint32_t next_slot;    /* where the search for a free slot goes on; guarded by mutex */
     /* release when a segment is mapped, acquire by those who come from the index */
     _Atomic(cairn_segment_t *) *slots;
 };
@@ -33,6 +35,7 @@ cairn_space_t *cairn_space_create(uint64_t segment_bytes)
     cairn_space_t *space = cairn_os->calloc(1, sizeof(*space));
     if (space == NULL)
         return NULL;
+    pthread_mutex_init(&space->mutex, NULL);
     space->slot_shift = 16;
     while (((uint64_t)1 << space->slot_shift) < segment_bytes)
         ++space->slot_shift;
@@ -57,6 +60,7 @@ void cairn_space_destroy(cairn_space_t *space)
             assert(atomic_load_explicit(&space->slots[i], memory_order_relaxed) == NULL);
     if (space->base != NULL)
         cairn_os->unreserve(space->base, cairn_space_bytes(space));
+    pthread_mutex_destroy(&space->mutex);
     cairn_os->free(space->slots);
     cairn_os->free(space);
 }
@@ -92,20 +96,43 @@ uint64_t cairn_segment_offset(const cairn_segment_t *segment, cairn_loc_t loc)
     return loc * CAIRN_RECORD_ALIGN - ((uint64_t)segment->slot << segment->space->slot_shift);
 }
 
-/* Slots are taken and left by one thread at a time: recovery, then maintenance. */
-static bool take_slot(cairn_space_t *space, cairn_segment_t *segment)
+static bool find_slot_locked(cairn_space_t *space, uint32_t *slot)
 {
     for (uint32_t tried = 0; tried < space->slot_count; ++tried) {
-        uint32_t slot = (space->next_slot + tried) % space->slot_count;
-        if (atomic_load_explicit(&space->slots[slot], memory_order_relaxed) != NULL)
-            continue;
+        *slot = (space->next_slot + tried) % space->slot_count;
+        if (atomic_load_explicit(&space->slots[*slot], memory_order_relaxed) == NULL)
+            return true;
+    }
+    return false;
+}
+
+/** the slot is the segment's from now on, though nothing is mapped there yet: no location that
+ * anybody knows lies in it */
+static bool take_slot(cairn_space_t *space, cairn_segment_t *segment)
+{
+    uint32_t slot;
+    pthread_mutex_lock(&space->mutex);
+    bool is_found = find_slot_locked(space, &slot);
+    if (is_found) {
         segment->slot = slot;
         segment->space = space;
         segment->map = space->base + ((uint64_t)slot << space->slot_shift);
         space->next_slot = slot + 1;
-        return true;
+        /* release: pairs with the acquire in cairn_space_segment() */
+        atomic_store_explicit(&space->slots[slot], segment, memory_order_release);
     }
-    return false;
+    pthread_mutex_unlock(&space->mutex);
+    return is_found;
+}
+
+/** what was mapped there is not any more: from now on another thread may take it */
+static void leave_slot(cairn_segment_t *segment)
+{
+    cairn_space_t *space = segment->space;
+    pthread_mutex_lock(&space->mutex);
+    atomic_store_explicit(&space->slots[segment->slot], NULL, memory_order_release);
+    pthread_mutex_unlock(&space->mutex);
+    segment->map = NULL;
 }
 
 static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space)
@@ -118,11 +145,9 @@ static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space)
      */
     if (segment->stamps == NULL ||
         cairn_os->map(segment->map, (size_t)1 << space->slot_shift, segment->fd) < 0) {
-        segment->map = NULL;
+        leave_slot(segment);
         return CAIRN_ERR_NOMEM;
     }
-    /* release: pairs with the acquire in cairn_space_segment() */
-    atomic_store_explicit(&space->slots[segment->slot], segment, memory_order_release);
     return CAIRN_OK;
 }
 
@@ -150,8 +175,8 @@ void cairn_segment_close(cairn_segment_t *segment)
 {
     assert(atomic_load_explicit(&segment->pins, memory_order_acquire) == 0);
     if (segment->map != NULL) {
-        atomic_store_explicit(&segment->space->slots[segment->slot], NULL, memory_order_release);
         cairn_os->unmap(segment->map, (size_t)1 << segment->space->slot_shift);
+        leave_slot(segment);
     }
     close_file(segment);
     cairn_os->free(segment->stamps);

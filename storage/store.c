@@ -33,6 +33,12 @@ void cairn_thread_quiescent(void)
 
 /* ---------------------------------------------------------------- open and close */
 
+/** in order of urgency */
+static void add_upkeep_jobs(cairn_store_t *store)
+{
+    (void)store;
+}
+
 static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
 {
     cairn_writer_options_t options = {
@@ -46,14 +52,22 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
     store->iopool = cairn_iopool_start(store->options.io_threads);
     if (store->iopool == NULL)
         return CAIRN_ERR_NOMEM;
-    store->maintenance = cairn_maintenance_start(&store->dir, store->space, &store->segments,
-                                                 &store->health, store->options.segment_bytes);
+    store->upkeep = cairn_upkeep_create();
+    if (store->upkeep == NULL)
+        return CAIRN_ERR_NOMEM;
+    store->maintenance =
+        cairn_maintenance_start(&store->dir, store->space, &store->segments, &store->health,
+                                store->upkeep, store->options.segment_bytes);
     if (store->maintenance == NULL)
         return CAIRN_ERR_NOMEM;
     store->writer =
         cairn_writer_start(log, store->index, store->space, &store->segments, store->maintenance,
                            &store->health, &store->clock, &store->watches, &options);
-    return store->writer != NULL ? CAIRN_OK : CAIRN_ERR_NOMEM;
+    if (store->writer == NULL)
+        return CAIRN_ERR_NOMEM;
+    add_upkeep_jobs(store);
+    return store->options.upkeep_by_hand || cairn_upkeep_start(store->upkeep) ? CAIRN_OK
+                                                                              : CAIRN_ERR_NOMEM;
 }
 
 static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
@@ -127,10 +141,14 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
     cairn_err_t err = CAIRN_OK;
     if (store->reclaimer != NULL)
         cairn_reclaimer_stop(store->reclaimer);
+    if (store->upkeep != NULL)
+        cairn_upkeep_stop(store->upkeep); /* its jobs ask the writer */
     if (store->writer != NULL)
         cairn_writer_stop(store->writer, &durable_version);
     if (store->maintenance != NULL)
         cairn_maintenance_stop(store->maintenance);
+    if (store->upkeep != NULL)
+        cairn_upkeep_destroy(store->upkeep);
     if (store->iopool != NULL)
         cairn_iopool_stop(store->iopool);
     if (cairn_health_has_failed(&store->health)) {
@@ -149,6 +167,11 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
     cairn_dir_close(&store->dir);
     cairn_os->free(store);
     return err;
+}
+
+void cairn_store_upkeep(cairn_store_t *store)
+{
+    cairn_upkeep_run(store->upkeep);
 }
 
 cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_t count)

@@ -37,6 +37,7 @@ typedef struct st_cairn_store_options_t {
     uint64_t queue_ops_max;   /* writes that may wait at once */
     uint64_t queue_bytes_max; /* and the bytes of their records */
     unsigned io_threads;
+    bool upkeep_by_hand; /* no upkeep thread: cairn_store_upkeep() does its work */
     /* called by cairn_store_open() now and then while it replays; false stops it; may be NULL */
     bool (*on_progress)(void *ctx, uint64_t bytes_done, uint64_t bytes_total);
     /* a line for the log, from any thread of storage; may be NULL */
@@ -67,6 +68,12 @@ cairn_err_t cairn_store_close(cairn_store_t *store);
  * It must leave room for the record in a segment. Threads: any.
  */
 void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes);
+
+/**
+ * Does what upkeep there is to do, on the calling thread, which is registered. Only with
+ * options.upkeep_by_hand, for those that want to say when: tests, and what works offline.
+ */
+void cairn_store_upkeep(cairn_store_t *store);
 
 /** Registers and unregisters the calling thread as one that reads or submits. */
 void cairn_thread_register(void);

@@ -12,6 +12,7 @@
 #include "storage/reclaimer.h"
 #include "storage/segments.h"
 #include "storage/store.h"
+#include "storage/upkeep.h"
 #include "storage/writer.h"
 
 struct st_cairn_store_t {
@@ -23,6 +24,7 @@ struct st_cairn_store_t {
     cairn_index_t *index;
     cairn_space_t *space;
     cairn_iopool_t *iopool;
+    cairn_upkeep_t *upkeep;
     cairn_maintenance_t *maintenance;
     cairn_writer_t *writer;
     cairn_reclaimer_t *reclaimer;
