@@ -10,6 +10,8 @@
 
 #include <CUnit/Basic.h>
 
+#include "tests/staged_site.h"
+
 typedef struct st_suite_t {
     const char *name;
     void (*add)(void);
@@ -45,6 +47,7 @@ static const suite_t suites[] = {
     {"openapi", suite_openapi},
     {"http_pages", suite_http_pages},
     {"http_status", suite_http_status},
+    {"http_faults", suite_http_faults},
     {"http_hostile", suite_http_hostile},
     {"auth", suite_auth},
     {"access_log", suite_access_log},
@@ -72,6 +75,9 @@ static bool is_wanted(const char *name, int argc, char **argv)
 int main(int argc, char **argv)
 {
     unsigned wanted = 0;
+    int status;
+    if (staged_site_is_server(argc, argv, &status))
+        return status;
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (CU_initialize_registry() != CUE_SUCCESS)

@@ -33,6 +33,7 @@ void suite_http_batch(void);
 void suite_openapi(void);
 void suite_http_pages(void);
 void suite_http_status(void);
+void suite_http_faults(void);
 void suite_http_hostile(void);
 void suite_auth(void);
 void suite_access_log(void);
