@@ -80,23 +80,28 @@ static bool fit_value_into_segment(cairn_config_t *config, char *errmsg, size_t 
     return false;
 }
 
-static bool fit_value_into_queue(cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+/* `limit` is that of `option`, which must hold `count` of the largest values. */
+static bool fit_values_into(cairn_config_t *config, cairn_option_id_t option, uint64_t *limit,
+                            unsigned count, char *errmsg, size_t errmsg_bytes)
 {
-    char place[PLACE_BYTES], queue[CAIRN_UNITS_TEXT_BYTES], value[CAIRN_UNITS_TEXT_BYTES];
+    uint64_t least = count * config->limits_value_bytes;
+    char place[PLACE_BYTES], given[CAIRN_UNITS_TEXT_BYTES], value[CAIRN_UNITS_TEXT_BYTES],
+        needed[CAIRN_UNITS_TEXT_BYTES];
 
-    if (config->limits_queue_bytes >= config->limits_value_bytes)
+    if (*limit >= least)
         return true;
-    if (!is_set(config, CAIRN_OPTION_limits_queue_bytes)) {
-        config->limits_queue_bytes = config->limits_value_bytes;
+    if (!is_set(config, option)) {
+        *limit = least;
         return true;
     }
-    print_place(config, CAIRN_OPTION_limits_queue_bytes, place);
-    cairn_units_print_bytes(config->limits_queue_bytes, queue);
+    print_place(config, option, place);
+    cairn_units_print_bytes(*limit, given);
     cairn_units_print_bytes(config->limits_value_bytes, value);
+    cairn_units_print_bytes(least, needed);
     snprintf(errmsg, errmsg_bytes,
-             "%s: %s cannot hold a value of limits.value_bytes (%s); "
+             "%s: %s cannot hold %s of limits.value_bytes (%s); "
              "write at least %s, or lower limits.value_bytes",
-             place, queue, value, value);
+             place, given, count == 1 ? "a value" : "two values", value, needed);
     return false;
 }
 
@@ -222,7 +227,10 @@ bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_byt
             config->workers = cairn_options[CAIRN_OPTION_workers].most;
     }
     return fit_value_into_segment(config, errmsg, errmsg_bytes) &&
-           fit_value_into_queue(config, errmsg, errmsg_bytes) &&
+           fit_values_into(config, CAIRN_OPTION_limits_queue_bytes, &config->limits_queue_bytes, 1,
+                           errmsg, errmsg_bytes) &&
+           fit_values_into(config, CAIRN_OPTION_limits_body_bytes, &config->limits_body_bytes, 2,
+                           errmsg, errmsg_bytes) &&
            fit_certificate_to_key(config, errmsg, errmsg_bytes) &&
            fit_takeover_to_path(config, errmsg, errmsg_bytes);
 }

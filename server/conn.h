@@ -23,6 +23,9 @@ typedef struct st_cairn_conn_t {
     h2o_req_t *waiting_req; /* for the next turn; NULL if none does */
     void (*handle_waiting)(h2o_req_t *req);
     h2o_timeout_entry_t turn_entry;
+    /* a reader being watched, see server/watchdog.c */
+    uint64_t watched_since_ms; /* 0: it is not */
+    uint64_t watched_bytes;
     int linger_fd; /* -1, or a second descriptor that keeps the connection readable */
 } cairn_conn_t;
 

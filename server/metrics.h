@@ -40,6 +40,8 @@ typedef struct st_cairn_metrics_t {
     _Atomic uint64_t connections_accepted;
     _Atomic uint64_t connections_open;
     _Atomic uint64_t accept_failures;
+    _Atomic uint64_t slow_readers;   /* cut off */
+    _Atomic uint64_t bodies_refused; /* while they were arriving */
 } cairn_metrics_t;
 
 /** Adds to a counter. Threads: the worker that owns it. */

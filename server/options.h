@@ -95,6 +95,10 @@
       "writes that may wait for the disk; beyond it, clients are asked to come back") \
     X(limits_queue_bytes, limits, queue_bytes, BYTES, "256MiB", CAIRN_MIB, 64 * CAIRN_GIB, \
       "values that may wait for the disk; left out, it grows to hold the largest one") \
+    X(limits_body_bytes, limits, body_bytes, BYTES, "1GiB", CAIRN_MIB, 64 * CAIRN_GIB, \
+      "request bodies arriving at a time; beyond it, the largest are refused; left out, it grows to two values") \
+    X(limits_read_rate, limits, read_rate, BYTES, "16KiB", 0, CAIRN_GIB, \
+      "what a client takes of an answer each second, or it is cut off; 0B lets it take its time") \
     X(limits_batch_ops, limits, batch_ops, COUNT, "10000", 1, 16384, \
       "operations in one request to /v1/batch") \
     X(limits_idle_timeout_ms, limits, idle_timeout, DURATION, "60s", 100, CAIRN_HOUR_MS, \

@@ -56,7 +56,10 @@ static void check_value_fits(reload_t *r)
 {
     uint64_t segment = r->config->storage_segment_bytes - CAIRN_CONFIG_RECORD_OVERHEAD_BYTES;
     uint64_t queue = r->config->limits_queue_bytes;
+    uint64_t bodies = r->config->limits_body_bytes / 2;
     uint64_t most = segment < queue ? segment : queue;
+    if (bodies < most)
+        most = bodies;
     if (r->next.limits_value_bytes <= most)
         return;
     say(r,

@@ -172,6 +172,22 @@ cairn_problem_t cairn_problem_of(cairn_err_t err)
     return CAIRN_PROBLEM_INTERNAL;
 }
 
+size_t cairn_reply_format_problem(char *answer, size_t room, cairn_problem_t problem,
+                                  const char *detail)
+{
+    char body[400];
+    const problem_row_t *row = &problems[problem];
+    int body_bytes = snprintf(body, sizeof(body),
+                              "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"code\":\"%s\"}",
+                              row->title, row->status, detail, row->code);
+    int bytes = snprintf(answer, room,
+                         "HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: 1\r\n"
+                         "Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%s",
+                         row->status, reason_of(row->status), body_bytes, body);
+    assert(body_bytes < (int)sizeof(body) && bytes < (int)room);
+    return (size_t)bytes;
+}
+
 void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
 {
     cairn_server_t *server = cairn_worker_of(req)->server;

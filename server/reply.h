@@ -47,6 +47,7 @@
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(LOADING, 503, "loading", "The store is still loading")                                       \
     X(QUEUE_FULL, 503, "queue_full", "Too many writes are waiting")                                \
+    X(BODIES_FULL, 503, "bodies_full", "Too many bodies are arriving")                             \
     X(NO_FILES, 503, "no_files", "Too many open files")                                            \
     X(NO_MEMORY, 503, "no_memory", "Out of memory")                                                \
     X(READ_ONLY, 503, "read_only", "The store is read-only after a disk failure")                  \
@@ -75,6 +76,13 @@ void cairn_reply_problem_at_line(h2o_req_t *req, cairn_problem_t problem, size_t
 cairn_problem_t cairn_problem_of(cairn_err_t err);
 int cairn_problem_status(cairn_problem_t problem);
 const char *cairn_problem_code(cairn_problem_t problem);
+
+/**
+ * The whole answer with a problem that has status 503, where there is no request to answer: it
+ * closes the connection. `detail` is text that JSON needs not escape. Returns its bytes.
+ */
+size_t cairn_reply_format_problem(char *answer, size_t room, cairn_problem_t problem,
+                                  const char *detail);
 
 /** Answers with what an error of storage means to a client. */
 void cairn_reply_err(h2o_req_t *req, cairn_err_t err);

@@ -61,8 +61,8 @@ static bool on_progress(void *ctx, uint64_t bytes_done, uint64_t bytes_total)
     return sigtimedwait(&stop_signals, NULL, &at_once) < 0;
 }
 
-/** connections each worker may have, as far as the process may have descriptors */
-static size_t connections_per_worker(const cairn_config_t *config)
+/** connections there may be, as far as the process may have descriptors */
+static size_t connections_max(const cairn_config_t *config)
 {
     struct rlimit limit;
     uint64_t connections = config->limits_connections;
@@ -81,7 +81,7 @@ static size_t connections_per_worker(const cairn_config_t *config)
             connections = fds - reserved;
         }
     }
-    return (size_t)((connections + config->workers - 1) / config->workers);
+    return (size_t)connections;
 }
 
 void cairn_serve_set_value_bytes_max(cairn_server_t *s, uint64_t bytes)
@@ -138,11 +138,11 @@ static void close_access_log(void)
 
 static bool start_workers(const cairn_config_t *config, const cairn_listeners_t *listeners)
 {
-    size_t conn_count_max = connections_per_worker(config);
+    server.conn_count_max = connections_max(config);
     server.workers = h2o_mem_alloc(config->workers * sizeof(*server.workers));
     while (server.worker_count < config->workers) {
         size_t i = server.worker_count;
-        server.workers[i] = cairn_worker_start(&server, i, listeners->fds[i], conn_count_max);
+        server.workers[i] = cairn_worker_start(&server, i, listeners->fds[i]);
         if (server.workers[i] == NULL)
             return false;
         ++server.worker_count;

@@ -165,6 +165,11 @@ static void reply_metrics(h2o_req_t *req)
     metric(out, "accept_failures_total", "counter",
            "Times no connection could be accepted for want of a descriptor.",
            (double)value_of(&sum.accept_failures));
+    metric(out, "slow_readers_total", "counter", "Clients cut off for reading too slowly.",
+           (double)value_of(&sum.slow_readers));
+    metric(out, "bodies_refused_total", "counter",
+           "Requests refused while their body was arriving, for want of memory.",
+           (double)value_of(&sum.bodies_refused));
     metric(out, "value_bytes_in_total", "counter", "Bytes of values put.",
            (double)value_of(&sum.value_bytes_in));
     metric(out, "value_bytes_out_total", "counter", "Bytes of values sent.",
@@ -309,6 +314,8 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     set_count(json, "connections", value_of(&sum.connections_open));
     set_count(json, "connections_accepted", value_of(&sum.connections_accepted));
     set_count(json, "accept_failures", value_of(&sum.accept_failures));
+    set_count(json, "slow_readers", value_of(&sum.slow_readers));
+    set_count(json, "bodies_refused", value_of(&sum.bodies_refused));
     set_count(json, "value_bytes_in", value_of(&sum.value_bytes_in));
     set_count(json, "value_bytes_out", value_of(&sum.value_bytes_out));
     set_count(json, "access_log_dropped", cairn_access_log_dropped(server->access_log));

@@ -11,6 +11,7 @@
 #include "server/conn.h"
 #include "server/gate.h"
 #include "server/pending.h"
+#include "server/watchdog.h"
 
 /** the loop wakes at least this often to announce a quiescent state: memory that was replaced
     elsewhere is held until every worker has */
@@ -39,9 +40,24 @@ static void pause_listeners(cairn_worker_t *worker)
     worker->is_paused = true;
 }
 
+/** the connections are for all workers together: which one a client comes to is the kernel's choice
+ */
+static bool has_room(const cairn_worker_t *worker)
+{
+    return atomic_load_explicit(&worker->server->conn_count, memory_order_relaxed) <
+           worker->server->conn_count_max;
+}
+
+static void retry_later(cairn_worker_t *worker)
+{
+    pause_listeners(worker);
+    if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
+        h2o_timeout_link(worker->ctx.loop, &worker->accept_retry, &worker->accept_retry_entry);
+}
+
 static void resume_listeners(cairn_worker_t *worker)
 {
-    if (!worker->is_paused || worker->conn_count >= worker->conn_count_max)
+    if (!worker->is_paused)
         return;
     for (size_t i = 0; i < CAIRN_LISTEN_MAX; ++i)
         if (worker->listeners[i] != NULL)
@@ -51,7 +67,12 @@ static void resume_listeners(cairn_worker_t *worker)
 
 static void on_accept_retry(h2o_timeout_entry_t *entry)
 {
-    resume_listeners(H2O_STRUCT_FROM_MEMBER(cairn_worker_t, accept_retry_entry, entry));
+    cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, accept_retry_entry, entry);
+    /* the connection that makes room may have been another worker's, which tells nobody */
+    if (has_room(worker))
+        resume_listeners(worker);
+    else
+        retry_later(worker);
 }
 
 /** true if there was one */
@@ -64,9 +85,7 @@ static bool accept_one(cairn_worker_t *worker, h2o_socket_t *listener)
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         cairn_metrics_add(&worker->metrics.accept_failures, 1);
-        pause_listeners(worker);
-        if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
-            h2o_timeout_link(worker->ctx.loop, &worker->accept_retry, &worker->accept_retry_entry);
+        retry_later(worker);
     }
     return false;
 }
@@ -77,8 +96,8 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     if (err != NULL)
         return;
     for (size_t i = 0; i < ACCEPTS_AT_ONCE; ++i) {
-        if (worker->conn_count >= worker->conn_count_max) {
-            pause_listeners(worker); /* who comes now waits in the backlog */
+        if (!has_room(worker)) {
+            retry_later(worker); /* who comes now waits in the backlog */
             return;
         }
         if (!accept_one(worker, listener))
@@ -89,8 +108,11 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 void cairn_worker_on_conn_closed(cairn_worker_t *worker)
 {
     --worker->conn_count;
-    if (!h2o_timeout_is_linked(&worker->accept_retry_entry))
+    atomic_fetch_sub_explicit(&worker->server->conn_count, 1, memory_order_relaxed);
+    if (worker->is_paused && has_room(worker)) {
+        h2o_timeout_unlink(&worker->accept_retry_entry);
         resume_listeners(worker);
+    }
 }
 
 /* ---------------------------------------------------------------- stopping */
@@ -119,7 +141,7 @@ static void close_listeners(cairn_worker_t *worker)
         h2o_socket_t *listener = worker->listeners[i];
         if (listener == NULL)
             continue;
-        while (worker->conn_count < worker->conn_count_max && accept_one(worker, listener))
+        while (has_room(worker) && accept_one(worker, listener))
             ;
         h2o_socket_close(listener);
         worker->listeners[i] = NULL;
@@ -220,6 +242,7 @@ static void set_up(cairn_worker_t *worker)
     worker->accept_retry_entry.cb = on_accept_retry;
     worker->grace_entry.cb = on_grace_over;
     h2o_linklist_init_anchor(&worker->conns);
+    cairn_watchdog_start(worker);
     worker->accept_ctx.ctx = &worker->ctx;
     worker->accept_ctx.hosts = worker->server->globalconf.hosts;
     worker->accept_ctx.ssl_ctx = worker->server->ssl_ctx;
@@ -272,15 +295,13 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds,
-                                   size_t conn_count_max)
+cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds)
 {
     cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
     *worker = (cairn_worker_t){.server = server,
                                .number = number,
                                .auth = cairn_auth_acquire(server->auth),
-                               .sink = {.on_done = cairn_pending_on_done},
-                               .conn_count_max = conn_count_max};
+                               .sink = {.on_done = cairn_pending_on_done}};
     memcpy(worker->listen_fds, listen_fds, sizeof(worker->listen_fds));
     sem_init(&worker->is_set_up, 0, 0);
     sem_init(&worker->may_serve, 0, 0);

@@ -34,6 +34,8 @@ typedef struct st_cairn_server_t {
     struct st_cairn_auth_t *auth; /* main's reference to the tokens in force, see server/gate.h */
     cairn_worker_t **workers;
     size_t worker_count;
+    _Atomic size_t conn_count; /* of all workers, relaxed */
+    size_t conn_count_max;
 } cairn_server_t;
 
 struct st_cairn_worker_t {
@@ -58,7 +60,7 @@ struct st_cairn_worker_t {
     h2o_accept_ctx_t accept_ctx;
     h2o_socket_t *listeners[CAIRN_LISTEN_MAX]; /* NULL where there is none */
     bool is_paused;                            /* no listener is read */
-    h2o_timeout_t accept_retry;                /* after the process had no descriptor left */
+    h2o_timeout_t accept_retry;                /* when no descriptor or connection was left */
     h2o_timeout_entry_t accept_retry_entry;
     h2o_timeout_t linger_timeout;
     h2o_timeout_t grace_timeout; /* for idle connections when it stops */
@@ -67,8 +69,10 @@ struct st_cairn_worker_t {
     uint64_t turn;              /* of the loop, counted */
     h2o_linklist_t conns;
     size_t conn_count;
-    size_t conn_count_max;
-    bool is_stopping;         /* asked to; connections are being let go */
+    h2o_timeout_t look_timeout; /* of the watchdog */
+    h2o_timeout_entry_t look_entry;
+    _Atomic uint64_t arriving_bytes; /* of bodies; relaxed */
+    bool is_stopping;                /* asked to; connections are being let go */
     _Atomic bool has_stopped; /* release by the worker, acquire by main: no connection is left */
 };
 
@@ -77,8 +81,7 @@ struct st_cairn_worker_t {
  * (CAIRN_LISTEN_MAX of them, -1 where there is none). Returns when it is set up. It lives as long
  * as the process. NULL when there is no thread to be had.
  */
-cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds,
-                                   size_t conn_count_max);
+cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const int *listen_fds);
 
 /** Lets it begin, after the list of workers is complete: any of them may look at it. */
 void cairn_worker_let_serve(cairn_worker_t *worker);

@@ -49,6 +49,7 @@ static const suite_t suites[] = {
     {"http_status", suite_http_status},
     {"http_faults", suite_http_faults},
     {"http_hostile", suite_http_hostile},
+    {"http_limits", suite_http_limits},
     {"auth", suite_auth},
     {"access_log", suite_access_log},
     {"serve", suite_serve},

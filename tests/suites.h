@@ -35,6 +35,7 @@ void suite_http_pages(void);
 void suite_http_status(void);
 void suite_http_faults(void);
 void suite_http_hostile(void);
+void suite_http_limits(void);
 void suite_auth(void);
 void suite_access_log(void);
 void suite_serve(void);

@@ -146,6 +146,8 @@ static void limits_are_inclusive(void)
         {"limits.connections", "1", "0", "1000000", "1000001", "1 to 1000000"},
         {"limits.queue_ops", "1", "0", "10000000", "10000001", "1 to 10000000"},
         {"limits.queue_bytes", "1MiB", "1MB", "64GiB", "65GiB", "1MiB to 64GiB"},
+        {"limits.body_bytes", "1MiB", "1MB", "64GiB", "65GiB", "1MiB to 64GiB"},
+        {"limits.read_rate", "0B", NULL, "1GiB", "1073741825B", "0B to 1GiB"},
         {"limits.idle_timeout", "100ms", "99ms", "1h", "61m", "100ms to 1h"},
         {"limits.shutdown_timeout", "0ms", NULL, "10m", "11m", "0ms to 10m"},
     };
@@ -244,8 +246,8 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
     CU_ASSERT_TRUE(
         same(outcome("limits:\n  colour: red\n"),
              "c.yaml:2: there is no key \"colour\" in limits; the keys here are "
-             "value_bytes, connections, queue_ops, queue_bytes, batch_ops, idle_timeout, "
-             "shutdown_timeout"));
+             "value_bytes, connections, queue_ops, queue_bytes, body_bytes, read_rate, batch_ops, "
+             "idle_timeout, shutdown_timeout"));
     CU_ASSERT_TRUE(
         same(outcome("Listen: \":80\"\n"),
              "c.yaml:1: there is no key \"Listen\" at the top; did you mean listen? "
