@@ -58,6 +58,7 @@ static const suite_t suites[] = {
     {"systemd", suite_systemd},
     {"reload", suite_reload},
     {"takeover", suite_takeover},
+    {"haproxy", suite_haproxy},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
     {"client", suite_client},

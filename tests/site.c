@@ -5,12 +5,16 @@
 
 #include <CUnit/CUnit.h>
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -68,6 +72,19 @@ int site_end(site_t *site)
         fprintf(stderr, "the server ended with %d: %s\n", ended, server_output(&site->server));
     server_dispose(&site->server);
     return temp_dir_remove(&site->dir) && ended == 0 ? 0 : 1;
+}
+
+uint16_t site_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *)&address, bytes) != 0)
+        address.sin_port = 0;
+    else
+        getsockname(fd, (struct sockaddr *)&address, &bytes);
+    close(fd);
+    return ntohs(address.sin_port);
 }
 
 /* ---------------------------------------------------------------- exchanges */

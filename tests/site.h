@@ -37,6 +37,9 @@ void site_start_again(site_t *site, const char *const *extra_args);
 /** Stops the server, which must end in order, and removes the directory. 0 is success. */
 int site_end(site_t *site);
 
+/** A port of 127.0.0.1 that was free a moment ago; 0 if there is none. */
+uint16_t site_free_port(void);
+
 /** Connects. */
 void site_open(const site_t *site, http_conn_t *conn);
 

@@ -44,6 +44,7 @@ void suite_tls(void);
 void suite_systemd(void);
 void suite_reload(void);
 void suite_takeover(void);
+void suite_haproxy(void);
 void suite_real_tree(void);
 void suite_history(void);
 void suite_client(void);

@@ -5,15 +5,12 @@
  */
 #include <CUnit/CUnit.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,18 +61,6 @@ static bool stats_say(http_conn_t *conn, const char *text)
 
 /* ---------------------------------------------------------------- starting */
 
-/* a port that was free a moment ago */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, bytes), 0);
-    getsockname(fd, (struct sockaddr *)&address, &bytes);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 typedef struct st_early_t {
     uint16_t port;
     unsigned loading, odd; /* answers that say so, and others */
@@ -121,7 +106,7 @@ static void *ask_early(void *arg)
 
 static void while_it_loads(void)
 {
-    early_t early = {.port = free_port()};
+    early_t early = {.port = site_free_port()};
     char listen[32];
     const char *const args[] = {"--listen", listen, NULL};
     pthread_t thread;
