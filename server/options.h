@@ -77,6 +77,9 @@
     X(storage_sync_interval_ms, storage, sync_interval, DURATION, "100ms", \
       1, CAIRN_MINUTE_MS, \
       "an async write is on disk after this time at the latest") \
+    X(storage_checkpoint_bytes, storage, checkpoint_bytes, BYTES, "256MiB", \
+      CAIRN_MIB, 1024 * CAIRN_GIB, \
+      "log that a start replays at most: after so much, the index is written to disk") \
     X(storage_io_threads, storage, io_threads, COUNT, "4", 1, 64, \
       "threads that read what is not in memory")
 

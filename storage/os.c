@@ -251,6 +251,22 @@ static bool real_is_resident(const void *base, size_t bytes)
     return true;
 }
 
+static void *real_alloc_pages(size_t bytes)
+{
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return NULL;
+    /* a fault for each 4 KiB would take longer than reading what goes there */
+    madvise(base, bytes, MADV_HUGEPAGE);
+    return base;
+}
+
+static void real_free_pages(void *base, size_t bytes)
+{
+    munmap(base, bytes);
+}
+
 static int real_random(void *base, size_t count)
 {
     size_t done = 0;
@@ -321,6 +337,8 @@ const cairn_os_t cairn_os_real = {
     .alloc = malloc,
     .calloc = calloc,
     .free = free,
+    .alloc_pages = real_alloc_pages,
+    .free_pages = real_free_pages,
     .random = real_random,
     .on_bus_error = real_on_bus_error,
     .now_ms = real_now_ms,

@@ -59,6 +59,8 @@ typedef struct st_cairn_os_t {
     void *(*alloc)(size_t bytes); /* NULL when there is none */
     void *(*calloc)(size_t count, size_t bytes);
     void (*free)(void *base);
+    void *(*alloc_pages)(size_t bytes);           /* zeroed whole pages for much data; NULL */
+    void (*free_pages)(void *base, size_t bytes); /* munmap */
 
     /* the rest */
     int (*random)(void *base, size_t count);

@@ -1,8 +1,11 @@
 /*
  * storage/recovery.c - from the files of a store to its index, or a refusal that says why.
  *
- * The normal path: list the segments, open each in order of version, walk its records, apply them,
- * see that the next one links to where this one ends. The last one may end in two ways that are no
+ * The normal path: list the segments and open them; take the index of the checkpoint, if there is
+ * one and it fits them; then, in order of version, walk the records of each that it does not cover,
+ * apply them, see that the next one links to where this one ends. Whatever is wrong with a
+ * checkpoint is only a reason to do without it.
+ * The last one may end in two ways that are no
  * damage: clean, and the log goes on in it; torn in the middle of a commit that nobody was told of,
  * and it is sealed there. Everything else is refused.
  */
@@ -75,15 +78,15 @@ static cairn_err_t judge(cairn_recovery_t *r, cairn_recovery_file_t *file)
 
 static cairn_err_t read_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
-    cairn_err_t err = cairn_segments_reserve(r->segments);
-    if (err != CAIRN_OK)
-        return cairn_recovery_fail(r, err, "no memory for the list of segments");
-    err = cairn_segment_open(&file->segment, r->out->space, r->dir, file->name, r->errmsg);
-    if (err != CAIRN_OK)
-        return err;
-    cairn_segments_add(r->segments, file->segment);
-    err = cairn_recovery_replay(r, file);
-    return err == CAIRN_OK ? judge(r, file) : err;
+    cairn_err_t err = cairn_recovery_bring_in(r, file);
+    if (err == CAIRN_OK)
+        err = cairn_recovery_replay(r, file);
+    if (err != CAIRN_OK || file->reading != CAIRN_READ_FOOTER)
+        return err == CAIRN_OK ? judge(r, file) : err;
+    file->is_sealed = true;
+    file->end = CAIRN_SCAN_CLEAN;
+    atomic_store_explicit(&file->segment->sealed, true, memory_order_release);
+    return CAIRN_OK;
 }
 
 static cairn_err_t read_all(cairn_recovery_t *r)
@@ -194,29 +197,155 @@ static cairn_err_t set_all_right(cairn_recovery_t *r)
     return unused != NULL ? drop_file(r, unused) : CAIRN_OK;
 }
 
-cairn_err_t cairn_recover(cairn_dir_t *dir, cairn_index_t *index, cairn_segments_t *segments,
-                          cairn_health_t *health, cairn_clock_t *clock,
-                          const cairn_store_options_t *options, cairn_recovered_t *recovered,
-                          char *errmsg)
+/** where the log and the index are now; counted from here, the next checkpoint becomes due */
+static void tell_position(cairn_recovery_t *r)
+{
+    cairn_position_t position = {.version = r->out->last_version, .chain = r->out->chain};
+    uint64_t replayed = 0;
+    for (size_t i = 0; i < r->count; ++i) {
+        const cairn_recovery_file_t *file = &r->files[i];
+        if (file->segment == NULL)
+            continue;
+        position.first_version = file->segment->first_version;
+        position.salt = file->segment->salt;
+        position.end = file->scan.at;
+        position.mark_at = file->scan.mark_at;
+        position.counts = file->segment->counts;
+        if (file->reading != CAIRN_READ_FOOTER)
+            replayed += file->scan.at -
+                        (file->reading == CAIRN_READ_REST ? r->image.header.position_end : 0);
+    }
+    cairn_position_begin(r->parts->position, &position, replayed);
+    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
+        cairn_health_log(r->health,
+                         "the index up to version %" PRIu64 " is from " CAIRN_CHECKPOINT_NAME
+                         ", %" PRIu64 " bytes of log have been replayed",
+                         r->covers_version, replayed);
+    else if (r->count != 0)
+        cairn_health_log(r->health, "the index is from the records: %" PRIu64 " bytes of log",
+                         replayed);
+}
+
+/** the checkpoint that was used is the one on disk; one that was not is in nobody's way */
+static cairn_err_t settle_checkpoint(cairn_recovery_t *r)
+{
+    if (cairn_dir_is_memory(r->dir))
+        return CAIRN_OK;
+    cairn_os->unlink(r->dir->fd, CAIRN_CHECKPOINT_TMP_NAME); /* usually there is none */
+    if (r->source != CAIRN_RECOVERY_FROM_CHECKPOINT)
+        return cairn_checkpoint_drop(r->parts->checkpoint) == CAIRN_OK
+                   ? CAIRN_OK
+                   : cairn_recovery_fail(r, CAIRN_ERR_IO,
+                                         CAIRN_CHECKPOINT_NAME ": cannot be removed");
+    return cairn_checkpoint_adopt(r->parts->checkpoint, &r->image) == CAIRN_OK
+               ? CAIRN_OK
+               : cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the list of segments");
+}
+
+/* ---------------------------------------------------------------- from one source or another */
+
+static cairn_err_t make_index(cairn_recovery_t *r)
+{
+    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT) {
+        cairn_err_t err = cairn_recovery_load_index(r);
+        if (err != CAIRN_OK)
+            return err;
+    } else {
+        r->out->index = cairn_index_create();
+    }
+    if (r->out->index != NULL)
+        r->out->reclaimer = cairn_reclaimer_start(r->out->index);
+    return r->out->reclaimer != NULL
+               ? CAIRN_OK
+               : cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory or thread for the index");
+}
+
+/** the index has entries of what was durable: a log that does not reach so far is another one */
+static cairn_err_t check_against_checkpoint(cairn_recovery_t *r)
+{
+    uint64_t durable = r->image.header.durable_version;
+    if (r->source != CAIRN_RECOVERY_FROM_CHECKPOINT || r->out->last_version >= durable)
+        return CAIRN_OK;
+    return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
+                               "the log ends at version %" PRIu64 ", it was made with one that "
+                               "had %" PRIu64,
+                               r->out->last_version, durable);
+}
+
+static cairn_err_t read_from_source(cairn_recovery_t *r)
+{
+    cairn_err_t err = cairn_recovery_open_files(r);
+    if (err == CAIRN_OK)
+        err = cairn_recovery_plan(r);
+    if (err == CAIRN_OK)
+        err = make_index(r);
+    if (err == CAIRN_OK)
+        err = read_all(r);
+    if (err == CAIRN_OK)
+        err = check_against_checkpoint(r);
+    return err == CAIRN_OK ? cairn_recovery_check_against_store(r) : err;
+}
+
+/** as if nothing had been tried */
+static void start_over(cairn_recovery_t *r)
+{
+    if (r->out->reclaimer != NULL)
+        cairn_reclaimer_stop(r->out->reclaimer);
+    if (r->out->index != NULL)
+        cairn_index_destroy(r->out->index);
+    cairn_recovery_close_files(r);
+    cairn_checkpoint_close(&r->image);
+    memset(r->out, 0, sizeof(*r->out));
+    r->covers_version = r->bytes_done = r->bytes_total = 0;
+}
+
+/** why, without what would be to do if there were no other source */
+static void log_fallback(cairn_recovery_t *r)
+{
+    char *advice = strstr(r->errmsg, CAIRN_RECOVERY_ADVICE);
+    if (advice != NULL)
+        *advice = '\0';
+    cairn_health_log(r->health, CAIRN_CHECKPOINT_NAME ": not used: %s: reading the records instead",
+                     r->errmsg);
+}
+
+/** from the checkpoint if that goes well; what all the records say is what counts */
+static cairn_err_t read_from_best(cairn_recovery_t *r)
+{
+    r->source = cairn_recovery_find_checkpoint(r) ? CAIRN_RECOVERY_FROM_CHECKPOINT
+                                                  : CAIRN_RECOVERY_FROM_RECORDS;
+    cairn_err_t err = read_from_source(r);
+    if (err == CAIRN_OK || err == CAIRN_ERR_CANCELLED || r->source == CAIRN_RECOVERY_FROM_RECORDS)
+        return err;
+    log_fallback(r);
+    start_over(r);
+    r->source = CAIRN_RECOVERY_FROM_RECORDS;
+    return read_from_source(r);
+}
+
+cairn_err_t cairn_recover(const cairn_recovery_parts_t *parts, const cairn_store_options_t *options,
+                          cairn_recovered_t *recovered, char *errmsg)
 {
     memset(recovered, 0, sizeof(*recovered));
-    cairn_recovery_t r = {.dir = dir,
-                          .index = index,
-                          .segments = segments,
-                          .health = health,
-                          .clock = clock,
+    cairn_recovery_t r = {.parts = parts,
+                          .dir = parts->dir,
+                          .segments = parts->segments,
+                          .health = parts->health,
+                          .clock = parts->clock,
                           .options = options,
                           .out = recovered,
-                          .errmsg = errmsg};
+                          .errmsg = errmsg,
+                          .image = {.fd = -1}};
     cairn_err_t err = cairn_recovery_list_files(&r);
     if (err == CAIRN_OK)
-        err = cairn_recovery_make_space(&r);
-    if (err == CAIRN_OK)
-        err = read_all(&r);
-    if (err == CAIRN_OK)
-        err = cairn_recovery_check_against_store(&r);
+        err = read_from_best(&r);
     if (err == CAIRN_OK)
         err = set_all_right(&r);
+    if (err == CAIRN_OK)
+        err = settle_checkpoint(&r);
+    if (err == CAIRN_OK)
+        tell_position(&r);
+    cairn_checkpoint_close(&r.image);
     cairn_os->free(r.files);
     return err;
 }

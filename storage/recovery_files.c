@@ -104,20 +104,81 @@ cairn_err_t cairn_recovery_list_files(cairn_recovery_t *r)
     return consider_spare(r);
 }
 
-cairn_err_t cairn_recovery_make_space(cairn_recovery_t *r)
+static cairn_err_t make_space(cairn_recovery_t *r)
 {
     uint64_t slot_bytes = r->options->segment_bytes;
     for (size_t i = 0; i < r->count; ++i) {
         uint64_t bytes = cairn_segment_file_bytes(r->dir, r->files[i].name);
-        r->bytes_total += bytes;
         if (bytes > slot_bytes)
             slot_bytes = bytes;
     }
+    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT &&
+        slot_bytes < (uint64_t)1 << r->image.header.slot_shift)
+        slot_bytes = (uint64_t)1 << r->image.header.slot_shift;
     r->out->space = cairn_space_create(slot_bytes);
     if (r->out->space == NULL)
         return cairn_recovery_fail(
             r, CAIRN_ERR_NOMEM, "no address space for segments of %" PRIu64 " bytes", slot_bytes);
+    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT &&
+        cairn_space_slot_shift(r->out->space) != r->image.header.slot_shift)
+        return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
+                                   "its locations are for smaller segments than there are now");
     return CAIRN_OK;
+}
+
+/** the slots that the checkpoint names are left to those that it names */
+static void leave_slots(cairn_recovery_t *r)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->image.header.segment_count; ++i)
+        if (r->image.segments[i].slot >= count)
+            count = r->image.segments[i].slot + 1;
+    cairn_space_leave_slots(r->out->space, count);
+}
+
+static uint32_t slot_of(void *ctx, uint64_t salt)
+{
+    const cairn_checkpoint_segment_t *named = cairn_checkpoint_find(ctx, salt);
+    return named != NULL ? named->slot : CAIRN_SLOT_ANY;
+}
+
+static cairn_err_t open_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
+    cairn_err_t err = cairn_segments_reserve(r->segments);
+    if (err != CAIRN_OK)
+        return cairn_recovery_fail(r, err, "no memory for the list of segments");
+    file->opened = (cairn_segment_open_t){.slot_of = slot_of, .ctx = &r->image};
+    err = cairn_segment_open(&file->segment, r->out->space, r->dir, file->name, &file->opened,
+                             r->errmsg);
+    if (err == CAIRN_OK)
+        cairn_segments_add(r->segments, file->segment);
+    return err;
+}
+
+cairn_err_t cairn_recovery_open_files(cairn_recovery_t *r)
+{
+    cairn_err_t err = make_space(r);
+    if (err == CAIRN_OK)
+        leave_slots(r);
+    for (size_t i = 0; i < r->count && err == CAIRN_OK; ++i)
+        err = open_file(r, &r->files[i]);
+    return err;
+}
+
+void cairn_recovery_close_files(cairn_recovery_t *r)
+{
+    while (r->segments->count != 0)
+        cairn_segment_close(r->segments->list[--r->segments->count]);
+    for (size_t i = 0; i < r->count; ++i) {
+        cairn_recovery_file_t *file = &r->files[i];
+        file->segment = NULL;
+        file->reading = CAIRN_READ_RECORDS;
+        file->is_sealed = false;
+        memset(&file->scan, 0, sizeof(file->scan));
+    }
+    if (r->out->space != NULL)
+        cairn_space_destroy(r->out->space);
+    r->out->space = NULL;
 }
 
 /* ---------------------------------------------------------------- how the files fit together */

@@ -10,19 +10,34 @@
 
 #define CAIRN_RECOVERY_ADVICE "; nothing was changed. Restore the store from a backup or snapshot"
 
+/** where the index comes from: what may be is tried in this order */
+typedef enum en_cairn_recovery_source_t {
+    CAIRN_RECOVERY_FROM_CHECKPOINT,
+    CAIRN_RECOVERY_FROM_RECORDS
+} cairn_recovery_source_t;
+
+/** how much of a file is to be read */
+typedef enum en_cairn_recovery_reading_t {
+    CAIRN_READ_RECORDS, /* all of it */
+    CAIRN_READ_REST,    /* from the checkpoint's position on */
+    CAIRN_READ_FOOTER   /* the checkpoint covers it: what it is, its footer says */
+} cairn_recovery_reading_t;
+
 typedef struct st_cairn_recovery_file_t {
     char name[CAIRN_SEGMENT_NAME_BYTES];
     uint64_t first_version; /* as the name says */
     bool is_spare;
     cairn_segment_t *segment;
+    cairn_segment_open_t opened; /* its footer, if it has one */
+    cairn_recovery_reading_t reading;
     cairn_scan_t scan;
     bool is_sealed; /* a footer says so */
     cairn_scan_end_t end;
 } cairn_recovery_file_t;
 
 typedef struct st_cairn_recovery_t {
-    cairn_dir_t *dir;
-    cairn_index_t *index;
+    const cairn_recovery_parts_t *parts;
+    cairn_dir_t *dir; /* of the parts, as are the next three */
     cairn_segments_t *segments;
     cairn_health_t *health;
     cairn_clock_t *clock;
@@ -32,6 +47,9 @@ typedef struct st_cairn_recovery_t {
     cairn_recovery_file_t *files; /* in order of version */
     size_t count, room;
     bool failed_to_list;
+    cairn_recovery_source_t source;
+    cairn_checkpoint_image_t image; /* while the source is the checkpoint */
+    uint64_t covers_version;        /* the index has all records up to here; 0: it was empty */
     uint64_t bytes_total, bytes_done;
 } cairn_recovery_t;
 
@@ -47,8 +65,14 @@ cairn_err_t cairn_recovery_fail(cairn_recovery_t *r, cairn_err_t err, const char
  */
 cairn_err_t cairn_recovery_list_files(cairn_recovery_t *r);
 
-/** Reserves address space in which each of the files fits a slot. Errors: NOMEM. */
-cairn_err_t cairn_recovery_make_space(cairn_recovery_t *r);
+/**
+ * Reserves address space in which each of the files fits a slot, as the checkpoint has them if that
+ * is the source, and opens the files in it. Errors: CORRUPT, IO, NOMEM.
+ */
+cairn_err_t cairn_recovery_open_files(cairn_recovery_t *r);
+
+/** Closes them, for another try. */
+void cairn_recovery_close_files(cairn_recovery_t *r);
 
 /** Whether a file that has been read continues `previous`, NULL for the first. Errors: CORRUPT. */
 cairn_err_t cairn_recovery_check_link(cairn_recovery_t *r, const cairn_recovery_file_t *file,
@@ -63,11 +87,40 @@ bool cairn_recovery_is_unused(const cairn_recovery_t *r, const cairn_recovery_fi
 /** Whether the log that has been read reaches as far as STORE knows. Errors: CORRUPT. */
 cairn_err_t cairn_recovery_check_against_store(cairn_recovery_t *r);
 
+/* ---------------------------------------------------------------- recovery_checkpoint.c */
+
+/** Whether there is a checkpoint to try; says in the log why one that is there is of no use. */
+bool cairn_recovery_find_checkpoint(cairn_recovery_t *r);
+
+/** Decides how much of each file that has been opened is to be read. Errors: CORRUPT. */
+cairn_err_t cairn_recovery_plan(cairn_recovery_t *r);
+
+/** Whether the log is at the checkpoint's position what it was when that was written; `file`, in
+ * which it lies, has been brought in from its last MARK on. Errors: CORRUPT. */
+cairn_err_t cairn_recovery_check_position(cairn_recovery_t *r, const cairn_recovery_file_t *file);
+
+/** The checkpoint's index, verified. Errors: CORRUPT, IO, NOMEM, CANCELLED. */
+cairn_err_t cairn_recovery_load_index(cairn_recovery_t *r);
+
+/** The position in the checkpoint. */
+cairn_position_t cairn_recovery_position(const cairn_recovery_t *r);
+
 /* ---------------------------------------------------------------- recovery_replay.c */
 
+/** So many more bytes have been read. Errors: CANCELLED. */
+cairn_err_t cairn_recovery_progress(cairn_recovery_t *r, uint64_t bytes);
+
+/** Brings in what is to be read of a file; an unreadable page is found here, not by a signal.
+ * Errors: IO, CANCELLED. */
+cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file);
+
+/** Where reading of a file begins, and how many bytes of it are read. */
+uint64_t cairn_recovery_read_from(const cairn_recovery_t *r, const cairn_recovery_file_t *file);
+
 /**
- * Brings a file in and applies its records to the index, up to where they are no valid continuation
- * of the log. Errors: IO, NOMEM, CANCELLED.
+ * Applies the records of a file to the index, as far as it has not seen them, up to where they are
+ * no valid continuation of the log. Of a file that is known by its footer, only the LINK is read.
+ * Errors: CORRUPT (the checkpoint does not fit), NOMEM.
  */
 cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file);
 

@@ -13,21 +13,70 @@
 /** pages are brought in ahead of the walk in pieces of this size */
 #define READ_AHEAD_BYTES ((uint64_t)4 << 20)
 
-/** the pages up to READ_AHEAD_BYTES behind `at`; an unreadable one is found here, not by a signal
- */
-static cairn_err_t bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file, uint64_t at)
+/* ---------------------------------------------------------------- bringing in */
+
+cairn_err_t cairn_recovery_progress(cairn_recovery_t *r, uint64_t bytes)
+{
+    r->bytes_done += bytes;
+    if (r->options->on_progress != NULL &&
+        !r->options->on_progress(r->options->ctx, r->bytes_done, r->bytes_total))
+        return cairn_recovery_fail(r, CAIRN_ERR_CANCELLED, "stopped while it was loading");
+    return CAIRN_OK;
+}
+
+uint64_t cairn_recovery_read_from(const cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    switch (file->reading) {
+    case CAIRN_READ_FOOTER:
+        return file->segment->bytes;
+    case CAIRN_READ_REST: /* the commit before the position is looked at too */
+        return r->image.header.mark_at < file->segment->bytes ? r->image.header.mark_at : 0;
+    default:
+        return 0;
+    }
+}
+
+static cairn_err_t bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file, uint64_t at,
+                            uint64_t bytes)
 {
     const cairn_segment_t *s = file->segment;
-    uint64_t bytes = s->bytes - at < READ_AHEAD_BYTES ? s->bytes - at : READ_AHEAD_BYTES;
     cairn_os->will_need(s->map + at, bytes);
     if (cairn_os->populate(s->map + at, bytes) < 0)
         return cairn_recovery_fail(r, CAIRN_ERR_IO,
                                    "%s: the disk cannot read bytes %" PRIu64 " to %" PRIu64,
                                    file->name, at, at + bytes - 1);
-    r->bytes_done += bytes;
-    if (r->options->on_progress != NULL &&
-        !r->options->on_progress(r->options->ctx, r->bytes_done, r->bytes_total))
-        return cairn_recovery_fail(r, CAIRN_ERR_CANCELLED, "stopped while it was loading");
+    return CAIRN_OK;
+}
+
+cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    uint64_t at = cairn_recovery_read_from(r, file), end = file->segment->bytes;
+    cairn_err_t err = CAIRN_OK;
+    if (at > CAIRN_SEGMENT_HEADER_BYTES) /* the LINK is read of each */
+        err = bring_in(r, file, CAIRN_SEGMENT_HEADER_BYTES, CAIRN_LINK_SPAN);
+    while (at < end && err == CAIRN_OK) {
+        uint64_t bytes = end - at < READ_AHEAD_BYTES ? end - at : READ_AHEAD_BYTES;
+        err = bring_in(r, file, at, bytes);
+        if (err == CAIRN_OK)
+            err = cairn_recovery_progress(r, bytes);
+        at += bytes;
+    }
+    return err;
+}
+
+/* ---------------------------------------------------------------- applying */
+
+static cairn_err_t apply_record(cairn_recovery_t *r, const cairn_segment_t *segment, uint64_t at)
+{
+    const cairn_record_t *record = (const cairn_record_t *)(segment->map + at);
+    cairn_record_type_t type = cairn_record_type(record);
+    if ((type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE) ||
+        record->version <= r->covers_version)
+        return CAIRN_OK;
+    cairn_key_t key = cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
+    if (cairn_apply_newer(r->out->index, r->out->space, &key, cairn_segment_loc(segment, at)) !=
+        CAIRN_OK)
+        return cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the index");
     return CAIRN_OK;
 }
 
@@ -37,18 +86,13 @@ static cairn_err_t apply_unit(cairn_recovery_t *r, const cairn_recovery_file_t *
     cairn_segment_t *segment = file->segment;
     for (uint64_t at = unit->offset; at < unit->end;) {
         const cairn_record_t *record = (const cairn_record_t *)(segment->map + at);
-        cairn_record_type_t type = cairn_record_type(record);
-        if (type == CAIRN_RECORD_LINK)
+        if (cairn_record_type(record) == CAIRN_RECORD_LINK)
             segment->first_version = record->version + 1;
         cairn_segment_count(segment, record);
         cairn_clock_raise(r->clock, cairn_record_written_ms(record));
-        if (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) {
-            cairn_key_t key =
-                cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
-            if (cairn_apply_newer(r->index, r->out->space, &key, cairn_segment_loc(segment, at)) !=
-                CAIRN_OK)
-                return cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the index");
-        }
+        cairn_err_t err = apply_record(r, segment, at);
+        if (err != CAIRN_OK)
+            return err;
         at += cairn_record_bytes(record);
     }
     return CAIRN_OK;
@@ -74,19 +118,33 @@ static cairn_err_t unreadable(cairn_recovery_t *r, cairn_recovery_file_t *file)
                                file->name, file->scan.at);
 }
 
-cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file)
+/** the file up to where reading begins, as if it had been walked */
+static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
+    const cairn_segment_footer_t *footer = &file->opened.footer;
     cairn_segment_t *segment = file->segment;
+    cairn_scan_unit_t link;
+    if (!cairn_scan_next(&file->scan, &link) || !file->scan.has_link)
+        return file->scan.is_unreadable
+                   ? unreadable(r, file)
+                   : cairn_recovery_fail(r, CAIRN_ERR_CORRUPT, "%s does not begin with a LINK",
+                                         file->name);
+    segment->first_version = file->scan.last_version + 1;
+    cairn_position_t position = {.end = footer->end,
+                                 .version = footer->counts.last_version,
+                                 .chain = footer->counts.chain,
+                                 .counts = footer->counts};
+    if (file->reading == CAIRN_READ_REST)
+        position = cairn_recovery_position(r);
+    segment->counts = position.counts;
+    cairn_scan_resume(&file->scan, &position);
+    return file->reading == CAIRN_READ_REST ? cairn_recovery_check_position(r, file) : CAIRN_OK;
+}
+
+static cairn_err_t walk(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
     cairn_scan_unit_t unit;
-    cairn_err_t err = CAIRN_OK;
-    for (uint64_t at = 0; at < segment->bytes && err == CAIRN_OK; at += READ_AHEAD_BYTES)
-        err = bring_in(r, file, at);
-    if (err != CAIRN_OK)
-        return err;
-    cairn_scan_init(&file->scan, segment->map, segment->bytes, segment->salt, r->out->last_version);
     while (cairn_scan_next(&file->scan, &unit)) {
-        /* what the index is asked about lies below this */
-        atomic_store_explicit(&segment->written, unit.end, memory_order_relaxed);
         applying_t applying = {.recovery = r, .file = file, .unit = &unit};
         if (!cairn_guard_run(apply_guarded, &applying))
             return unreadable(r, file);
@@ -94,8 +152,20 @@ cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *fi
             return applying.err;
         rcu_quiescent_state(); /* lets go of what the index outgrows */
     }
-    if (file->scan.is_unreadable)
-        return unreadable(r, file);
+    return file->scan.is_unreadable ? unreadable(r, file) : CAIRN_OK;
+}
+
+cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
+    cairn_segment_t *segment = file->segment;
+    cairn_err_t err = CAIRN_OK;
+    cairn_scan_init(&file->scan, segment->map, segment->bytes, segment->salt, r->out->last_version);
+    if (file->reading != CAIRN_READ_RECORDS)
+        err = skip(r, file);
+    if (err == CAIRN_OK && file->reading != CAIRN_READ_FOOTER)
+        err = walk(r, file);
+    if (err != CAIRN_OK)
+        return err;
     atomic_store_explicit(&segment->written, file->scan.at, memory_order_relaxed);
     atomic_store_explicit(&segment->end, file->scan.at, memory_order_release);
     segment->counts.chain = file->scan.chain;

@@ -17,6 +17,15 @@ void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uin
                            .last_version = last_version};
 }
 
+void cairn_scan_resume(cairn_scan_t *scan, const cairn_position_t *position)
+{
+    assert(scan->has_link);
+    scan->at = position->end;
+    scan->mark_at = position->mark_at;
+    scan->last_version = position->version;
+    scan->chain = scan->promised = position->chain;
+}
+
 static const cairn_record_t *record_at(const cairn_scan_t *scan, uint64_t offset)
 {
     const cairn_record_t *r = (const cairn_record_t *)(scan->map + offset);
@@ -57,6 +66,7 @@ static bool accept_mark(cairn_scan_t *scan, const cairn_record_t *r)
     if (mark.durable_version > scan->durable_seen)
         scan->durable_seen = mark.durable_version;
     scan->promised = mark.chain;
+    scan->mark_at = scan->at;
     return true;
 }
 

@@ -7,7 +7,7 @@
 #ifndef CAIRN_STORAGE_SCAN_H
 #define CAIRN_STORAGE_SCAN_H
 
-#include "storage/segment.h"
+#include "storage/position.h"
 
 typedef struct st_cairn_scan_t {
     const uint8_t *map;
@@ -15,6 +15,7 @@ typedef struct st_cairn_scan_t {
     uint64_t salt;
     uint64_t at;            /* where the next record is looked for */
     uint64_t last_version;  /* of what has been accepted */
+    uint64_t mark_at;       /* of the last MARK accepted, 0 if none has been */
     uint64_t durable_seen;  /* the highest durable_version that an accepted MARK named */
     cairn_chain_t chain;    /* after what has been accepted */
     cairn_chain_t promised; /* by the last MARK, for the end of its commit */
@@ -36,6 +37,12 @@ typedef struct st_cairn_scan_unit_t {
  */
 void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uint64_t salt,
                      uint64_t last_version);
+
+/**
+ * Goes on at a position that is known to be right, once the LINK has been taken. What follows is
+ * judged as if all before it had been walked.
+ */
+void cairn_scan_resume(cairn_scan_t *scan, const cairn_position_t *position);
 
 /**
  * The next unit, all of it valid: heads, bodies, padding, versions in order, batch complete. False

@@ -65,6 +65,16 @@ void cairn_space_destroy(cairn_space_t *space)
     cairn_os->free(space);
 }
 
+unsigned cairn_space_slot_shift(const cairn_space_t *space)
+{
+    return space->slot_shift;
+}
+
+void cairn_space_leave_slots(cairn_space_t *space, uint32_t count)
+{
+    space->next_slot = count;
+}
+
 uint64_t cairn_space_bytes(const cairn_space_t *space)
 {
     return (uint64_t)space->slot_count << space->slot_shift;
@@ -100,29 +110,36 @@ static bool find_slot_locked(cairn_space_t *space, uint32_t *slot)
 {
     for (uint32_t tried = 0; tried < space->slot_count; ++tried) {
         *slot = (space->next_slot + tried) % space->slot_count;
-        if (atomic_load_explicit(&space->slots[*slot], memory_order_relaxed) == NULL)
+        if (atomic_load_explicit(&space->slots[*slot], memory_order_relaxed) == NULL) {
+            space->next_slot = *slot + 1;
             return true;
+        }
     }
     return false;
 }
 
+static bool is_free_locked(const cairn_space_t *space, uint32_t slot)
+{
+    return slot < space->slot_count &&
+           atomic_load_explicit(&space->slots[slot], memory_order_relaxed) == NULL;
+}
+
 /** the slot is the segment's from now on, though nothing is mapped there yet: no location that
  * anybody knows lies in it */
-static bool take_slot(cairn_space_t *space, cairn_segment_t *segment)
+static bool take_slot(cairn_space_t *space, cairn_segment_t *segment, uint32_t slot)
 {
-    uint32_t slot;
     pthread_mutex_lock(&space->mutex);
-    bool is_found = find_slot_locked(space, &slot);
-    if (is_found) {
+    bool is_taken =
+        slot == CAIRN_SLOT_ANY ? find_slot_locked(space, &slot) : is_free_locked(space, slot);
+    if (is_taken) {
         segment->slot = slot;
         segment->space = space;
         segment->map = space->base + ((uint64_t)slot << space->slot_shift);
-        space->next_slot = slot + 1;
         /* release: pairs with the acquire in cairn_space_segment() */
         atomic_store_explicit(&space->slots[slot], segment, memory_order_release);
     }
     pthread_mutex_unlock(&space->mutex);
-    return is_found;
+    return is_taken;
 }
 
 /** what was mapped there is not any more: from now on another thread may take it */
@@ -135,9 +152,9 @@ static void leave_slot(cairn_segment_t *segment)
     segment->map = NULL;
 }
 
-static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space)
+static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space, uint32_t slot)
 {
-    if (segment->bytes > (uint64_t)1 << space->slot_shift || !take_slot(space, segment))
+    if (segment->bytes > (uint64_t)1 << space->slot_shift || !take_slot(space, segment, slot))
         return CAIRN_ERR_NOMEM;
     size_t blocks = (segment->bytes + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES;
     segment->stamps = cairn_os->calloc(blocks, sizeof(*segment->stamps));
@@ -280,7 +297,7 @@ cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space
     if (err == CAIRN_OK)
         err = cairn_dir_sync(dir);
     if (err == CAIRN_OK)
-        err = map_segment(segment, space);
+        err = map_segment(segment, space, CAIRN_SLOT_ANY);
     if (err != CAIRN_OK) {
         if (segment != NULL)
             cairn_segment_close(segment);
@@ -350,13 +367,13 @@ static bool read_exactly(int fd, void *base, size_t count, uint64_t offset)
 }
 
 /** whether the file ends in a footer of its own: it has been synced before that was written */
-static bool ends_sealed(int fd, uint64_t bytes, const cairn_segment_header_t *header)
+static bool ends_sealed(int fd, uint64_t bytes, const cairn_segment_header_t *header,
+                        cairn_segment_footer_t *footer)
 {
-    cairn_segment_footer_t footer;
-    uint64_t offset = bytes - sizeof(footer);
-    return bytes >= CAIRN_SEGMENT_HEADER_BYTES + sizeof(footer) &&
-           read_exactly(fd, &footer, sizeof(footer), offset) &&
-           footer_is_valid(&footer, header->salt, offset);
+    uint64_t offset = bytes - sizeof(*footer);
+    return bytes >= CAIRN_SEGMENT_HEADER_BYTES + sizeof(*footer) &&
+           read_exactly(fd, footer, sizeof(*footer), offset) &&
+           footer_is_valid(footer, header->salt, offset);
 }
 
 /**
@@ -365,11 +382,11 @@ static bool ends_sealed(int fd, uint64_t bytes, const cairn_segment_header_t *he
  * sync left there, and only there, is forgotten. Before the map: mapped pages cannot be forgotten.
  */
 static cairn_err_t read_header(int fd, uint64_t bytes, cairn_segment_header_t *header,
-                               bool *is_sealed, const char *name, char *errmsg)
+                               cairn_segment_open_t *how, const char *name, char *errmsg)
 {
     bool is_read = read_exactly(fd, header, sizeof(*header), 0);
-    *is_sealed = is_read && ends_sealed(fd, bytes, header);
-    if (is_read && !*is_sealed) {
+    how->is_sealed = is_read && ends_sealed(fd, bytes, header, &how->footer);
+    if (is_read && !how->is_sealed) {
         int synced = cairn_os->sync(fd);
         if (synced < 0) {
             snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be synced: %s", name,
@@ -386,12 +403,12 @@ static cairn_err_t read_header(int fd, uint64_t bytes, cairn_segment_header_t *h
 }
 
 cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
-                               const cairn_dir_t *dir, const char *name, char *errmsg)
+                               const cairn_dir_t *dir, const char *name, cairn_segment_open_t *how,
+                               char *errmsg)
 {
     cairn_segment_header_t header;
     cairn_segment_t *segment = NULL;
     cairn_err_t err = CAIRN_ERR_IO;
-    bool is_sealed;
     int fd = open_file(dir, name);
     int64_t bytes = fd < 0 ? fd : cairn_os->size(fd);
     if (bytes < 0) {
@@ -404,7 +421,7 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
         err = CAIRN_ERR_CORRUPT;
         goto Fail;
     }
-    err = read_header(fd, (uint64_t)bytes, &header, &is_sealed, name, errmsg);
+    err = read_header(fd, (uint64_t)bytes, &header, how, name, errmsg);
     if (err != CAIRN_OK)
         goto Fail;
     const char *fault = header_fault(&header, dir);
@@ -414,7 +431,8 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
         goto Fail;
     }
     segment = new_segment(fd, (uint64_t)bytes);
-    err = segment != NULL ? map_segment(segment, space) : CAIRN_ERR_NOMEM;
+    uint32_t slot = how->slot_of != NULL ? how->slot_of(how->ctx, header.salt) : CAIRN_SLOT_ANY;
+    err = segment != NULL ? map_segment(segment, space, slot) : CAIRN_ERR_NOMEM;
     if (err != CAIRN_OK) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: no memory or address space to map it", name);
         goto Fail;
@@ -422,7 +440,7 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
     segment->salt = header.salt;
     segment->generation = header.generation;
     segment->bytes_made = header.segment_bytes;
-    if (is_sealed)
+    if (how->is_sealed)
         close_file(segment);
     *opened = segment;
     return CAIRN_OK;

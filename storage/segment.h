@@ -119,6 +119,13 @@ cairn_space_t *cairn_space_create(uint64_t segment_bytes);
 /** Gives the range back; every segment has been closed. */
 void cairn_space_destroy(cairn_space_t *space);
 
+/** log2 of the bytes of a slot: what locations mean. */
+unsigned cairn_space_slot_shift(const cairn_space_t *space);
+
+/** Slots before this one are left to segments that ask for them by number. Before the first open.
+ */
+void cairn_space_leave_slots(cairn_space_t *space, uint32_t count);
+
 /** Bytes of log that fit the range at once. */
 uint64_t cairn_space_bytes(const cairn_space_t *space);
 
@@ -155,13 +162,28 @@ typedef struct st_cairn_segment_create_t {
 cairn_err_t cairn_segment_create(cairn_segment_t **segment, cairn_space_t *space,
                                  const cairn_dir_t *dir, const cairn_segment_create_t *how);
 
+/** any slot that is free and has not been left to others */
+#define CAIRN_SLOT_ANY UINT32_MAX
+
+/** how a segment file is opened, and what its last bytes say of it */
+typedef struct st_cairn_segment_open_t {
+    /* which slot the segment with this salt must have, or CAIRN_SLOT_ANY; NULL: any */
+    uint32_t (*slot_of)(void *ctx, uint64_t salt);
+    void *ctx;
+    /* out: */
+    bool is_sealed; /* the file ends in a valid footer of its own: */
+    cairn_segment_footer_t footer;
+} cairn_segment_open_t;
+
 /**
- * Opens and maps a segment file and checks its header. Its end is the header's: the caller scans.
+ * Opens and maps a segment file and checks its header; reads its footer, if there is one. The map
+ * is not touched. Its end is the header's: the caller scans, or believes the footer.
  *
- * Errors: CORRUPT (with the reason in `errmsg`), NOMEM, IO.
+ * Errors: CORRUPT (with the reason in `errmsg`), NOMEM (or the slot is taken), IO.
  */
 cairn_err_t cairn_segment_open(cairn_segment_t **segment, cairn_space_t *space,
-                               const cairn_dir_t *dir, const char *name, char *errmsg);
+                               const cairn_dir_t *dir, const char *name, cairn_segment_open_t *how,
+                               char *errmsg);
 
 /** Bytes a file must be mapped with, read from its size; 0 if it cannot be told. */
 uint64_t cairn_segment_file_bytes(const cairn_dir_t *dir, const char *name);

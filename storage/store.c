@@ -36,7 +36,7 @@ void cairn_thread_quiescent(void)
 /** in order of urgency */
 static void add_upkeep_jobs(cairn_store_t *store)
 {
-    (void)store;
+    cairn_upkeep_add(store->upkeep, cairn_store_checkpoint_job, store);
 }
 
 static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
@@ -60,9 +60,9 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
                                 store->upkeep, store->options.segment_bytes);
     if (store->maintenance == NULL)
         return CAIRN_ERR_NOMEM;
-    store->writer =
-        cairn_writer_start(log, store->index, store->space, &store->segments, store->maintenance,
-                           &store->health, &store->clock, &store->watches, &options);
+    store->writer = cairn_writer_start(log, store->index, store->space, &store->segments,
+                                       store->maintenance, &store->health, &store->clock,
+                                       &store->watches, &store->position, &options);
     if (store->writer == NULL)
         return CAIRN_ERR_NOMEM;
     add_upkeep_jobs(store);
@@ -72,11 +72,18 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
 
 static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
 {
+    cairn_recovery_parts_t parts = {.dir = &store->dir,
+                                    .segments = &store->segments,
+                                    .health = &store->health,
+                                    .clock = &store->clock,
+                                    .position = &store->position,
+                                    .checkpoint = &store->checkpoint};
     cairn_recovered_t recovered;
     cairn_log_t log;
-    cairn_err_t err = cairn_recover(&store->dir, store->index, &store->segments, &store->health,
-                                    &store->clock, &store->options, &recovered, errmsg);
+    cairn_err_t err = cairn_recover(&parts, &store->options, &recovered, errmsg);
     store->space = recovered.space;
+    store->index = recovered.index;
+    store->reclaimer = recovered.reclaimer;
     if (err != CAIRN_OK)
         return err;
     err = cairn_log_init(&log);
@@ -104,23 +111,17 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     store->health.ctx = options->ctx;
     cairn_segments_init(&store->segments);
     cairn_feed_marks_init(&store->feed_marks);
+    cairn_position_init(&store->position);
+    cairn_checkpoint_init(&store->checkpoint, &store->dir);
     cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
     if (err == CAIRN_OK && cairn_guard_install() < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "read errors of the disk cannot be caught");
         err = CAIRN_ERR_NOMEM;
     }
     if (err == CAIRN_OK) {
-        store->index = cairn_index_create();
-        if (store->index != NULL)
-            store->reclaimer = cairn_reclaimer_start(store->index);
-        if (store->reclaimer != NULL) {
-            rcu_register_thread(); /* replaying reads the index */
-            err = recover_and_start(store, errmsg);
-            rcu_unregister_thread();
-        } else {
-            snprintf(errmsg, CAIRN_ERRMSG_BYTES, "no memory or thread for the index");
-            err = CAIRN_ERR_NOMEM;
-        }
+        rcu_register_thread(); /* replaying reads the index */
+        err = recover_and_start(store, errmsg);
+        rcu_unregister_thread();
     }
     if (err != CAIRN_OK) {
         cairn_store_close(store);
@@ -154,12 +155,15 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
     if (cairn_health_has_failed(&store->health)) {
         err = CAIRN_ERR_FAILED;
     } else if (store->writer != NULL) {
+        cairn_store_write_last_checkpoint(store, durable_version);
         cairn_segment_t *newest = cairn_segments_newest(&store->segments);
         /* a watermark for the next start; the log is whole without it */
         cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0, durable_version);
     }
     cairn_segments_dispose(&store->segments);
     cairn_feed_marks_dispose(&store->feed_marks);
+    cairn_checkpoint_dispose(&store->checkpoint);
+    cairn_position_dispose(&store->position);
     if (store->space != NULL)
         cairn_space_destroy(store->space);
     if (store->index != NULL)

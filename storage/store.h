@@ -34,8 +34,9 @@ typedef struct st_cairn_store_options_t {
     uint64_t segment_bytes;
     uint64_t value_bytes_max; /* what an append may grow a value to */
     uint64_t sync_interval_ms;
-    uint64_t queue_ops_max;   /* writes that may wait at once */
-    uint64_t queue_bytes_max; /* and the bytes of their records */
+    uint64_t checkpoint_bytes; /* log after which the index is written down; 0: never */
+    uint64_t queue_ops_max;    /* writes that may wait at once */
+    uint64_t queue_bytes_max;  /* and the bytes of their records */
     unsigned io_threads;
     bool upkeep_by_hand; /* no upkeep thread: cairn_store_upkeep() does its work */
     /* called by cairn_store_open() now and then while it replays; false stops it; may be NULL */

@@ -4,6 +4,7 @@
 #ifndef CAIRN_STORAGE_STORE_INTERNAL_H
 #define CAIRN_STORAGE_STORE_INTERNAL_H
 
+#include "storage/checkpoint.h"
 #include "storage/clock.h"
 #include "storage/dir.h"
 #include "storage/feed_marks.h"
@@ -21,6 +22,8 @@ struct st_cairn_store_t {
     cairn_health_t health;
     cairn_clock_t clock;
     cairn_segments_t segments;
+    cairn_position_cell_t position;
+    cairn_checkpoint_t checkpoint;
     cairn_index_t *index;
     cairn_space_t *space;
     cairn_iopool_t *iopool;
@@ -47,5 +50,11 @@ cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_load
 
 /** Brings a record in and verifies it. Waits for the disk; the segment stays meanwhile. */
 cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset);
+
+/** The job of upkeep that writes a checkpoint beside running writes, when it is due. */
+bool cairn_store_checkpoint_job(void *store, cairn_upkeep_t *upkeep);
+
+/** Writes one at the end if it is worth while; the writer and maintenance have ended. */
+void cairn_store_write_last_checkpoint(cairn_store_t *store, uint64_t durable_version);
 
 #endif

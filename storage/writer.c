@@ -292,6 +292,20 @@ static void note_feeds(cairn_writer_t *w)
     cairn_watches_note(w->watches, w->log.durable_version);
 }
 
+/** everything in the log so far is in the index */
+static void note_position(cairn_writer_t *w)
+{
+    const cairn_segment_t *active = w->log.active;
+    cairn_position_t position = {.first_version = active->first_version,
+                                 .salt = active->salt,
+                                 .end = w->log.end,
+                                 .mark_at = w->log.commit_start,
+                                 .version = w->log.last_version,
+                                 .chain = w->log.chain,
+                                 .counts = active->counts};
+    cairn_position_set(w->position, &position);
+}
+
 /** append -> sync -> index -> answer: this is the one place that has that order */
 static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t now_ms)
 {
@@ -308,6 +322,7 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
     for (size_t i = from; i < to; ++i)
         if (is_logged(w->batch[i], CAIRN_SYNC))
             apply(w, w->batch[i], now_ms);
+    note_position(w);
     /* noted first: who has been answered finds its write in the feed */
     note_feeds(w);
     settle_all(w, from, to, CAIRN_OK);
@@ -413,8 +428,10 @@ static void write_idle_mark(cairn_writer_t *w)
         return;
     }
     cairn_log_begin(&w->log, now_ms);
-    if (write_log(w, now_ms) == CAIRN_OK && sync_log(w) == CAIRN_OK)
-        cairn_log_publish(&w->log);
+    if (write_log(w, now_ms) != CAIRN_OK || sync_log(w) != CAIRN_OK)
+        return;
+    cairn_log_publish(&w->log);
+    note_position(w);
 }
 
 static bool wants_mark(const cairn_writer_t *w)
@@ -512,7 +529,8 @@ void cairn_writer_set_value_bytes_max(cairn_writer_t *w, uint64_t bytes)
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
                                    cairn_health_t *health, cairn_clock_t *clock,
-                                   cairn_watches_t *watches, const cairn_writer_options_t *options)
+                                   cairn_watches_t *watches, cairn_position_cell_t *position,
+                                   const cairn_writer_options_t *options)
 {
     cairn_writer_t *w = cairn_os->calloc(1, sizeof(*w));
     if (w == NULL)
@@ -529,6 +547,7 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
     w->clock = clock;
     w->watches = watches;
     cairn_watches_note(watches, log->last_version);
+    w->position = position;
     cds_wfcq_init(&w->queue_head, &w->queue_tail);
     atomic_init(&w->counters.last_version, log->last_version);
     atomic_init(&w->counters.durable_version, log->durable_version);

@@ -12,6 +12,7 @@
 #include "storage/clock.h"
 #include "storage/log.h"
 #include "storage/maintenance.h"
+#include "storage/position.h"
 #include "storage/watch.h"
 
 typedef struct st_cairn_writer_t cairn_writer_t;
@@ -45,7 +46,8 @@ typedef struct st_cairn_writer_counters_t {
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
                                    cairn_health_t *health, cairn_clock_t *clock,
-                                   cairn_watches_t *watches, const cairn_writer_options_t *options);
+                                   cairn_watches_t *watches, cairn_position_cell_t *position,
+                                   const cairn_writer_options_t *options);
 
 /**
  * Finishes what is queued, syncs and marks it, ends the thread, frees. `*durable_version` becomes

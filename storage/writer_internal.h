@@ -22,6 +22,7 @@ struct st_cairn_writer_t {
     cairn_health_t *health;
     cairn_clock_t *clock;
     cairn_watches_t *watches;
+    cairn_position_cell_t *position; /* told after each commit how far the index has come */
     pthread_t thread;
 
     struct cds_wfcq_head queue_head; /* any thread puts in, the writer takes out */

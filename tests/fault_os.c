@@ -267,6 +267,11 @@ static void *fault_calloc(size_t count, size_t bytes)
     return failure(FAULT_calloc) != 0 ? NULL : cairn_os_real.calloc(count, bytes);
 }
 
+static void *fault_alloc_pages(size_t bytes)
+{
+    return failure(FAULT_alloc_pages) != 0 ? NULL : cairn_os_real.alloc_pages(bytes);
+}
+
 static int fault_random(void *base, size_t count)
 {
     FAIL_IF_STAGED(random);

@@ -31,6 +31,7 @@ static const suite_t suites[] = {
     {"decide", suite_decide},
     {"feed", suite_feed},
     {"faults", suite_faults},
+    {"checkpoint", suite_checkpoint},
     {"power_cut", suite_power_cut},
     {"read_errors", suite_read_errors},
     {"batch", suite_batch},

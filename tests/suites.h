@@ -14,6 +14,7 @@ void suite_store(void);
 void suite_decide(void);
 void suite_feed(void);
 void suite_faults(void);
+void suite_checkpoint(void);
 void suite_power_cut(void);
 void suite_read_errors(void);
 void suite_batch(void);

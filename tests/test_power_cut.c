@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "storage/os.h"
+#include "storage/store_internal.h"
 #include "tests/disk_sim.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
@@ -28,15 +29,19 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define CUTS 600
+#define CUTS_WITH_CHECKPOINTS 60
 #define FLIP_STRIDE 4001
 #elif defined(__SANITIZE_ADDRESS__)
 #define CUTS 2000
+#define CUTS_WITH_CHECKPOINTS 150
 #define FLIP_STRIDE 997
 #else
 #define CUTS 10000
+#define CUTS_WITH_CHECKPOINTS 600
 #define FLIP_STRIDE 577
 #endif
 #define CUTS_SOAK 1000000
+#define CUTS_WITH_CHECKPOINTS_SOAK 40000
 #define CUTS_CONTROL 400
 /** histories run side by side, each on a disk of its own: most of one is waiting for its threads */
 #define LANES 3
@@ -106,11 +111,13 @@ typedef struct st_tally_t {
     uint64_t partial;      /* never written, or not whole */
     uint64_t false_alarms; /* an intact store that was refused */
     uint64_t refused;      /* opening met a staged fault */
+    uint64_t restored;     /* opened from a checkpoint */
 } tally_t;
 
 typedef struct st_history_t {
     uint64_t seed;
     unsigned lies;
+    bool has_checkpoints;
     random_t random;
     disk_sim_t *disk;
     fixture_t f;
@@ -331,9 +338,12 @@ static void live_on(history_t *h)
 {
     check_all(h);
     unsigned batches = (unsigned)random_below(&h->random, 16);
-    while (batches-- != 0 && !disk_sim_is_off(h->disk) && h->last + BATCH_MAX < VERSIONS_MAX)
+    while (batches-- != 0 && !disk_sim_is_off(h->disk) && h->last + BATCH_MAX < VERSIONS_MAX) {
+        if (h->has_checkpoints && random_below(&h->random, 4) == 0)
+            cairn_upkeep_wake(h->f.store->upkeep); /* the next batches are written beside it */
         if (!write_batch(h))
             break;
+    }
     if (random_below(&h->random, 100) == 0)
         usleep(25000); /* for the idle mark */
     if (fixture_close(&h->f) == CAIRN_OK)
@@ -366,12 +376,20 @@ static void live(history_t *h)
     ++*(plan.only_kill ? &h->tally->kills : &h->tally->cuts);
 }
 
-static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lies, tally_t *tally)
+static void on_log(void *ctx, const char *line)
+{
+    history_t *h = ctx;
+    h->tally->restored += strstr(line, "is from index.ckpt") != NULL;
+}
+
+static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lies,
+                        bool has_checkpoints, tally_t *tally)
 {
     uint64_t findings_before = findings(tally);
     memset(h, 0, sizeof(*h));
     h->seed = seed;
     h->lies = lies;
+    h->has_checkpoints = has_checkpoints;
     h->is_quiet = lies != 0;
     h->random = random_from(base, seed);
     h->tally = tally;
@@ -385,6 +403,11 @@ static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lie
         .queue_bytes_max = 1 << 24,
         .io_threads = 1,
     };
+    if (has_checkpoints) {
+        h->f.options.checkpoint_bytes = 2000;
+        h->f.options.on_log = on_log;
+        h->f.options.ctx = h;
+    }
     for (h->life = 0; h->life < LIVES && findings(tally) == findings_before; ++h->life)
         live(h);
     disk_sim_destroy(h->disk);
@@ -397,6 +420,7 @@ typedef struct st_lane_t {
     uint64_t first_seed;
     uint64_t cuts;
     unsigned lies;
+    bool has_checkpoints;
     bool until_found;
     tally_t tally;
     _Atomic uint64_t done; /* cuts, for who watches */
@@ -410,7 +434,8 @@ static void *lane_main(void *arg)
     if (h == NULL)
         abort();
     for (uint64_t i = 0; lane->tally.cuts < lane->cuts; ++i) {
-        run_history(h, seed_of_run(), lane->first_seed + i, lane->lies, &lane->tally);
+        run_history(h, seed_of_run(), lane->first_seed + i, lane->lies, lane->has_checkpoints,
+                    &lane->tally);
         atomic_store(&lane->done, lane->tally.cuts);
         if (findings(&lane->tally) != 0 && (lane->until_found || findings(&lane->tally) > 100))
             break;
@@ -430,6 +455,7 @@ static void add_tally(tally_t *sum, const tally_t *more)
     sum->partial += more->partial;
     sum->false_alarms += more->false_alarms;
     sum->refused += more->refused;
+    sum->restored += more->restored;
 }
 
 /** says how far they are, until they are there */
@@ -449,7 +475,7 @@ static void watch(lane_t *lanes, uint64_t cuts)
     }
 }
 
-static tally_t run_lanes(uint64_t cuts, unsigned lies, bool until_found)
+static tally_t run_lanes(uint64_t cuts, unsigned lies, bool has_checkpoints, bool until_found)
 {
     lane_t lanes[LANES];
     tally_t sum = {0};
@@ -458,6 +484,7 @@ static tally_t run_lanes(uint64_t cuts, unsigned lies, bool until_found)
         lanes[i].first_seed = (uint64_t)i << 40 | (uint64_t)lies << 32;
         lanes[i].cuts = (cuts + LANES - 1) / LANES;
         lanes[i].lies = lies;
+        lanes[i].has_checkpoints = has_checkpoints;
         lanes[i].until_found = until_found;
         CU_ASSERT_FATAL(pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]) == 0);
     }
@@ -473,7 +500,7 @@ static tally_t run_lanes(uint64_t cuts, unsigned lies, bool until_found)
 static void whatever_was_acknowledged_is_there(void)
 {
     uint64_t cuts = is_soak() ? CUTS_SOAK : CUTS;
-    tally_t t = run_lanes(cuts, 0, false);
+    tally_t t = run_lanes(cuts, 0, false, false);
     printf("\n    power cuts %llu, kills %llu, stores looked at %llu, acknowledged writes checked "
            "%llu: lost %llu, partial %llu, false alarms %llu\n    ",
            (unsigned long long)t.cuts, (unsigned long long)t.kills, (unsigned long long)t.opened,
@@ -486,6 +513,22 @@ static void whatever_was_acknowledged_is_there(void)
     CU_ASSERT_EQUAL(t.false_alarms, 0);
 }
 
+/* beside running writes, sync and async, and cut at any step of writing one */
+static void whatever_was_acknowledged_is_there_with_checkpoints(void)
+{
+    uint64_t cuts = is_soak() ? CUTS_WITH_CHECKPOINTS_SOAK : CUTS_WITH_CHECKPOINTS;
+    tally_t t = run_lanes(cuts, 0, true, false);
+    printf(
+        "\n    power cuts %llu, stores opened from a checkpoint %llu, acknowledged writes checked "
+        "%llu: lost %llu, partial %llu, false alarms %llu\n    ",
+        (unsigned long long)t.cuts, (unsigned long long)t.restored, (unsigned long long)t.checked,
+        (unsigned long long)t.lost, (unsigned long long)t.partial,
+        (unsigned long long)t.false_alarms);
+    CU_ASSERT(t.cuts >= cuts);
+    CU_ASSERT(t.restored >= cuts / 4);
+    CU_ASSERT_EQUAL(findings(&t), 0);
+}
+
 /* killed between a roll's rename and its sync; no room for STORE at the next start; then the power
  * is cut while the next spare takes the name. One history in ten got there */
 static void a_name_left_unsynced_is_synced_on_a_full_disk(void)
@@ -494,7 +537,7 @@ static void a_name_left_unsynced_is_synced_on_a_full_disk(void)
     history_t *h = malloc(sizeof(*h));
     CU_ASSERT_PTR_NOT_NULL_FATAL(h);
     for (int i = 0; i < 120; ++i)
-        run_history(h, 77, UINT64_C(2199023256006), 0, &t);
+        run_history(h, 77, UINT64_C(2199023256006), 0, false, &t);
     free(h);
     CU_ASSERT_EQUAL(findings(&t), 0);
 }
@@ -504,7 +547,7 @@ static void a_name_left_unsynced_is_synced_on_a_full_disk(void)
 
 static void must_find(unsigned lies)
 {
-    tally_t t = run_lanes(CUTS_CONTROL, lies, true);
+    tally_t t = run_lanes(CUTS_CONTROL, lies, false, true);
     printf("found within %llu cuts; ", (unsigned long long)t.cuts);
     CU_ASSERT(findings(&t) != 0);
 }
@@ -734,6 +777,9 @@ void suite_power_cut(void)
     CU_pSuite s = CU_add_suite("power_cut", set_up, tear_down);
     CU_add_test(s, "whatever was acknowledged is there after the power was cut",
                 whatever_was_acknowledged_is_there);
+    CU_add_test(s,
+                "whatever was acknowledged is there, also where checkpoints are written meanwhile",
+                whatever_was_acknowledged_is_there_with_checkpoints);
     CU_add_test(s, "a name that a killed process left unsynced is synced on a full disk",
                 a_name_left_unsynced_is_synced_on_a_full_disk);
     CU_add_test(s, "control: a sync that does nothing is seen", a_sync_that_does_nothing);
