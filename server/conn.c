@@ -4,6 +4,7 @@
 #include "server/conn.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -133,33 +134,55 @@ void cairn_conn_unpark(cairn_conn_t *conn)
 
 /* ---------------------------------------------------------------- framing */
 
-/** how many lines of the head begin with `name`, which libh2o has put in lower case */
-static size_t count_lines(const char *head, size_t count, const char *name, size_t name_count)
+static bool begins_with(const char *line, size_t count, const char *name, size_t name_count)
 {
-    size_t found = 0;
-    const char *end = head + count;
-    for (const char *line = memchr(head, '\n', count); line != NULL;
-         line = memchr(line, '\n', (size_t)(end - line))) {
-        ++line;
-        if ((size_t)(end - line) > name_count && memcmp(line, name, name_count) == 0)
-            ++found;
-    }
-    return found;
+    return count > name_count && memcmp(line, name, name_count) == 0;
 }
 
-/** up to and with the empty line; lines may end in LF alone */
-static size_t head_bytes(const char *head, size_t count)
+/** counts a line that says how a request is framed; libh2o has put names in lower case */
+static void count_line(cairn_conn_head_t *head, const char *line, size_t count)
 {
-    const char *end = head + count;
-    for (const char *at = memchr(head, '\n', count); at != NULL;
+    /* by its first letter: every line of every request comes here */
+    switch (*line) {
+    case 'h':
+        head->hosts += begins_with(line, count, H2O_STRLIT("host:"));
+        break;
+    case 'c':
+        head->lengths += begins_with(line, count, H2O_STRLIT("content-length:"));
+        break;
+    case 't':
+        head->codings += begins_with(line, count, H2O_STRLIT("transfer-encoding:"));
+        break;
+    default:
+        break;
+    }
+}
+
+/** one walk from line to line, which may end in LF alone, up to and with the empty one */
+static void read_head(cairn_conn_head_t *head, const char *bytes, size_t count)
+{
+    const char *end = bytes + count;
+    *head = (cairn_conn_head_t){.bytes = count};
+    for (const char *at = memchr(bytes, '\n', count); at != NULL;
          at = memchr(at, '\n', (size_t)(end - at))) {
         ++at;
-        if (at < end && *at == '\r')
-            ++at;
-        if (at < end && *at == '\n')
-            return (size_t)(at + 1 - head);
+        const char *line = at < end && *at == '\r' ? at + 1 : at;
+        if (line < end && *line == '\n') {
+            head->bytes = (size_t)(line + 1 - bytes);
+            return;
+        }
+        if (at < end)
+            count_line(head, at, (size_t)(end - at));
     }
-    return count;
+}
+
+void cairn_conn_read_head(h2o_req_t *req)
+{
+    cairn_conn_t *conn = cairn_conn_of(req);
+    const h2o_buffer_t *input = conn->sock->input;
+    size_t count =
+        req->entity.base != NULL ? (size_t)(req->entity.base - input->bytes) : input->size;
+    read_head(&conn->head, input->bytes, count);
 }
 
 const char *cairn_conn_framing_fault(h2o_req_t *req)
@@ -167,24 +190,19 @@ const char *cairn_conn_framing_fault(h2o_req_t *req)
     for (size_t i = 0; i < req->headers.size; ++i)
         if (req->headers.entries[i].name->len == 0)
             return "a header line is folded";
-    const h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
-    const char *head = sock->input->bytes;
-    size_t count = req->entity.base != NULL ? (size_t)(req->entity.base - head)
-                                            : head_bytes(head, sock->input->size);
-    if (count_lines(head, count, H2O_STRLIT("host:")) > 1)
+    const cairn_conn_head_t *head = &cairn_conn_of(req)->head;
+    if (head->hosts > 1)
         return "there are several Host headers";
     if (req->entity.base == NULL)
         return NULL;
-    size_t lengths = count_lines(head, count, H2O_STRLIT("content-length:"));
-    size_t codings = count_lines(head, count, H2O_STRLIT("transfer-encoding:"));
-    if (lengths > 1)
+    if (head->lengths > 1)
         return "there are several Content-Length headers";
-    if (codings > 1)
+    if (head->codings > 1)
         return "there are several Transfer-Encoding headers";
-    if (lengths + codings > 1)
+    if (head->lengths + head->codings > 1)
         return "there are both Content-Length and Transfer-Encoding";
     /* a proxy of that age passes the chunks on as it found them (RFC 9112, 6.1) */
-    if (codings != 0 && req->version < 0x101)
+    if (head->codings != 0 && req->version < 0x101)
         return "HTTP/1.0 has no Transfer-Encoding";
     return NULL;
 }

@@ -6,12 +6,21 @@
 
 #include "server/worker.h"
 
+/** what the raw head of a request says that libh2o does not tell */
+typedef struct st_cairn_conn_head_t {
+    size_t bytes; /* with the empty line that ends it */
+    unsigned hosts;
+    unsigned lengths; /* Content-Length lines */
+    unsigned codings; /* Transfer-Encoding lines */
+} cairn_conn_head_t;
+
 typedef struct st_cairn_conn_t {
     h2o_linklist_t link; /* of the worker's conns */
     cairn_worker_t *worker;
     h2o_socket_t *sock;
     uint64_t request_began_ns; /* 0 between requests */
     cairn_op_t op;             /* of the request under way */
+    cairn_conn_head_t head;    /* of the request under way */
     /* the request's token, NULL if none was needed; in the table, see server/gate.h */
     const struct st_cairn_config_token_t *token;
     struct st_cairn_auth_t *auth;
@@ -56,6 +65,9 @@ void cairn_conn_unpark(cairn_conn_t *conn);
  * open until the client has closed or a moment has passed.
  */
 void cairn_conn_linger(cairn_conn_t *conn);
+
+/** Reads the head of a request that has just come; before everything that is asked of it. */
+void cairn_conn_read_head(h2o_req_t *req);
 
 /**
  * Whether the head of a request is framed in a way that other HTTP parsers might read differently

@@ -64,7 +64,7 @@ static void enqueue(h2o_req_t *req, cairn_write_t *write)
 {
     cairn_err_t err = cairn_store_enqueue(cairn_pending_store(req), write);
     if (err == CAIRN_OK) {
-        cairn_worker_of(req)->has_enqueued = true;
+        ++cairn_worker_of(req)->enqueued;
         cairn_conn_park(cairn_conn_of(req));
         return;
     }
@@ -107,7 +107,7 @@ cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t cou
     }
     cairn_err_t err = cairn_store_enqueue_batch(cairn_pending_store(req), first, is_atomic);
     if (err == CAIRN_OK) {
-        worker->has_enqueued = true;
+        ++worker->enqueued;
         cairn_conn_park(cairn_conn_of(req));
     }
     return err;

@@ -39,10 +39,7 @@ static bool another_is_here(const h2o_req_t *req, const cairn_conn_t *conn)
     if (req->entity.base != NULL) {
         next = req->entity.base + req->entity.len;
     } else {
-        next = memmem(input->bytes, input->size, H2O_STRLIT("\r\n\r\n"));
-        if (next == NULL)
-            return false;
-        next += 4;
+        next = input->bytes + conn->head.bytes;
     }
     if (next >= end)
         return false;

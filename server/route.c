@@ -17,6 +17,7 @@
 #include "server/conn.h"
 #include "server/gate.h"
 #include "server/kv.h"
+#include "server/pending.h"
 #include "server/pipeline.h"
 #include "server/reply.h"
 #include "server/status.h"
@@ -89,13 +90,15 @@ static void route(h2o_req_t *req)
 {
     size_t path_bytes = req->query_at != SIZE_MAX ? req->query_at : req->path.len;
     h2o_iovec_t path = h2o_iovec_init(req->path.base, path_bytes);
+    bool is_open = cairn_pending_store(req) != NULL;
+    /* values first: they are most of what comes */
+    if (is_open && cairn_kv_handle(req, path))
+        return;
     if (cairn_status_handle(req, path))
         return;
-    cairn_server_t *server = cairn_worker_of(req)->server;
-    if (atomic_load_explicit(&server->store, memory_order_acquire) == NULL)
+    if (!is_open)
         cairn_status_reply_loading(req);
-    else if (!cairn_kv_handle(req, path) && !cairn_batch_handle(req, path) &&
-             !cairn_tutorial_handle(req, path))
+    else if (!cairn_batch_handle(req, path) && !cairn_tutorial_handle(req, path))
         cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
                             "see / for what there is; values live under /v1/kv/");
 }
@@ -138,6 +141,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     conn->request_began_ns = cairn_monotonic_ns();
     conn->op = CAIRN_OP_OTHER;
     conn->token = NULL;
+    cairn_conn_read_head(req);
     cairn_pipeline_handle(req, handle);
     return 0;
 }

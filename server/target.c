@@ -17,6 +17,12 @@ cairn_decode_t cairn_target_decode(const char *text, size_t count, bool plus_is_
                                    size_t room, size_t *decoded, size_t *at)
 {
     size_t n = 0;
+    /* most keys have nothing to decode */
+    if (!plus_is_space && count <= room && memchr(text, '%', count) == NULL) {
+        memcpy(out, text, count);
+        *decoded = count;
+        return CAIRN_DECODE_OK;
+    }
     for (size_t i = 0; i < count; ++i) {
         char c = text[i];
         if (c == '%') {

@@ -25,6 +25,9 @@
 #define GRACE_MS 300
 /** the least that really leaves the loop to others: libh2o runs a timer of 0 ms in the same turn */
 #define TURN_MS 1
+/** turns in which writes are gathered before the writer is woken: the first of them waits no longer
+ */
+#define GATHER_TURNS_MAX 4
 /** connections taken from a listener before others get their turn */
 #define ACCEPTS_AT_ONCE 64
 
@@ -258,13 +261,24 @@ static void set_up(cairn_worker_t *worker)
     }
 }
 
-/** once a turn, however many writes it brought: a wake costs as much as a small write */
-static void wake_writer(cairn_worker_t *worker)
+/**
+ * A turn of the loop; then, if it brought writes, more turns as long as they bring some, and only
+ * then the writer is woken. A wake costs as much as a small write, and a commit has a price of its
+ * own, so both are shared by all writes that are there.
+ */
+static void take_turns(cairn_worker_t *worker)
 {
-    if (worker->has_enqueued) {
-        worker->has_enqueued = false;
-        cairn_store_wake(atomic_load_explicit(&worker->server->store, memory_order_acquire));
-    }
+    size_t before;
+    int turns = 0;
+    do {
+        before = worker->enqueued;
+        ++worker->turn;
+        h2o_evloop_run(worker->ctx.loop, before == 0 ? LOOP_WAIT_MS : 0);
+    } while (worker->enqueued != before && ++turns < GATHER_TURNS_MAX);
+    if (worker->enqueued == 0)
+        return;
+    worker->enqueued = 0;
+    cairn_store_wake(atomic_load_explicit(&worker->server->store, memory_order_acquire));
 }
 
 static void wait_for(sem_t *sem)
@@ -281,9 +295,7 @@ static void *worker_main(void *arg)
     wait_for(&worker->may_serve);
     cairn_thread_register();
     while (!worker->is_stopping || worker->conn_count != 0) {
-        ++worker->turn;
-        h2o_evloop_run(worker->ctx.loop, LOOP_WAIT_MS);
-        wake_writer(worker);
+        take_turns(worker);
         cairn_thread_quiescent();
     }
     cairn_thread_unregister();

@@ -49,7 +49,7 @@ struct st_cairn_worker_t {
     cairn_metrics_t metrics;
 
     cairn_sink_t sink; /* where the writer brings finished writes */
-    bool has_enqueued; /* writes in this turn of the loop: the writer is to be woken at its end */
+    size_t enqueued;   /* writes of which the writer has not been told yet */
     h2o_multithread_receiver_t writes;
     h2o_multithread_receiver_t loads;
     h2o_multithread_receiver_t jobs;

@@ -42,7 +42,8 @@ int cairn_guard_install(void)
 
 bool cairn_guard_run(void (*touch)(void *ctx), void *ctx)
 {
-    guard_t guard = {.outer = innermost};
+    guard_t guard; /* not emptied: that would cost more than arming it */
+    guard.outer = innermost;
     /* saving the mask of signals would cost a system call; the handler leaves it alone */
     if (sigsetjmp(guard.back, 0) != 0)
         return false;
