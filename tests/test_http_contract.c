@@ -201,6 +201,45 @@ static void increments_by_if_match_are_exact(void)
     http_close(&conn);
 }
 
+/* a client that looks whether the version is still the same, and then writes without saying so */
+static void *check_then_act(void *arg)
+{
+    racer_t *racer = arg;
+    http_conn_t conn;
+    if (!kv_open(&conn, racer->port)) {
+        ++racer->odd;
+        return NULL;
+    }
+    for (unsigned i = 0; i < racer->rounds; ++i) {
+        int64_t number;
+        uint64_t version, now;
+        char body[32];
+        request(&conn, "GET", "/v1/kv/lossy", NULL, NULL, &number, &version);
+        request(&conn, "GET", "/v1/kv/lossy", NULL, NULL, NULL, &now);
+        snprintf(body, sizeof(body), "%" PRId64, number + 1);
+        if (now != version)
+            ++racer->lost;
+        else
+            count_status(racer, request(&conn, "PUT", "/v1/kv/lossy", NULL, body, NULL, NULL));
+    }
+    http_close(&conn);
+    return NULL;
+}
+
+/* the race above tells a check-then-act from a condition that the writer decides */
+static void a_check_before_the_write_loses_increments(void)
+{
+    http_conn_t conn;
+    int64_t number = 0;
+    site_open(&site, &conn);
+    done(&conn, "PUT", "/v1/kv/lossy", NULL, "0", 201);
+    racer_t sum = race(check_then_act, RACERS, 40);
+    CU_ASSERT_EQUAL(sum.odd, 0);
+    request(&conn, "GET", "/v1/kv/lossy", NULL, NULL, &number, NULL);
+    CU_ASSERT(number < sum.won);
+    http_close(&conn);
+}
+
 static void *put_if_none(void *arg)
 {
     racer_t *racer = arg;
@@ -941,6 +980,8 @@ void suite_http_contract(void)
     CU_pSuite s =
         CU_add_suite("http_contract: conditions, ranges, expiry, incr, append", start, end);
     CU_add_test(s, "64 clients increment by If-Match", increments_by_if_match_are_exact);
+    CU_add_test(s, "control: a check before the write loses some",
+                a_check_before_the_write_loses_increments);
     CU_add_test(s, "one of a thousand creates a key", one_of_a_thousand_creates_a_key);
     CU_add_test(s, "64 clients incr and append", increments_and_appends_are_exact);
     CU_add_test(s, "writes under If-Match and If-None-Match", writes_under_if_match);

@@ -16,6 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
+#include "tests/program.h"
 #include "tests/site.h"
 #include "tests/suites.h"
 
@@ -198,6 +201,61 @@ static void over_tcp(void)
     CU_ASSERT_EQUAL(site_end(&site), 0);
 }
 
+/* gets that the server has answered with a value */
+static json_int_t gets_of(const site_t *site)
+{
+    http_conn_t conn;
+    http_response_t res;
+    json_int_t gets = 0;
+    site_open(site, &conn);
+    exchange(&conn, "GET", "/v1/stats", NULL, NULL, 0, &res);
+    json_t *stats = json_loads(res.body, 0, NULL);
+    CU_ASSERT_EQUAL(json_unpack(stats, "{s:{s:{s:I}}}", "requests", "get", "2xx", &gets), 0);
+    json_decref(stats);
+    http_response_dispose(&res);
+    http_close(&conn);
+    return gets;
+}
+
+/* wrk reports errors of any kind in lines of their own, and none if there were none */
+static bool saw_no_error(const program_t *wrk)
+{
+    char *output = program_output(wrk);
+    bool saw_none = strstr(output, "requests in") != NULL &&
+                    strstr(output, "Socket errors") == NULL && strstr(output, "Non-2xx") == NULL;
+    if (!saw_none)
+        fprintf(stderr, "\n%s", output);
+    free(output);
+    return saw_none;
+}
+
+/* wrk keeps its connections and always has a request under way on each */
+static void under_wrk(void)
+{
+    static const char *const extra[] = {"--workers=2", NULL};
+    site_t site;
+    program_t wrk;
+    http_conn_t conn;
+    char flag[64], url[64];
+    CU_ASSERT_EQUAL_FATAL(site_start(&site, TEMP_DIR_ON_DISK, extra), 0);
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/a", NULL, "x", 1), 201);
+    http_close(&conn);
+    traffic_t traffic = {.port = site.server.port};
+    snprintf(flag, sizeof(flag), "--listen=127.0.0.1:%u", traffic.port);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u/v1/kv/a", traffic.port);
+    const char *const argv[] = {"wrk", "-t2", "-c16", "-d3s", "--timeout", "30s", url, NULL};
+    CU_ASSERT_TRUE_FATAL(program_start(&wrk, argv));
+    sleep_ms(500);
+    CU_ASSERT(gets_of(&site) > 0);
+    change(&site, &traffic, flag);
+    CU_ASSERT_EQUAL(program_wait(&wrk, 60000), 0);
+    CU_ASSERT(saw_no_error(&wrk));
+    CU_ASSERT(gets_of(&site) > 0); /* the new one has served it as well */
+    program_end(&wrk);
+    CU_ASSERT_EQUAL(site_end(&site), 0);
+}
+
 static void over_a_unix_socket(void)
 {
     temp_dir_t dir;
@@ -252,6 +310,7 @@ void suite_takeover(void)
 {
     CU_pSuite s = CU_add_suite("takeover", NULL, NULL);
     CU_add_test(s, "on a TCP port no client sees an error", over_tcp);
+    CU_add_test(s, "a run of wrk across the change sees no error", under_wrk);
     CU_add_test(s, "on a Unix socket no client sees an error", over_a_unix_socket);
     CU_add_test(s, "with nobody there it just starts; in memory it is refused",
                 nothing_to_take_over);
