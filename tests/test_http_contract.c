@@ -944,10 +944,10 @@ static void a_write_upon_what_cannot_be_read(void)
 {
     static const struct {
         const char *method, *target, *headers, *body;
-    } rows[] = {
-        {"GET", "/v1/kv/lost", NULL, NULL},    {"POST", "/v1/append/lost", NULL, "x"},
-        {"POST", "/v1/incr/lost", NULL, NULL}, {"PUT", "/v1/kv/lost", "If-Match: *\r\n", "x"},
-        {"PUT", "/v1/kv/lost", NULL, "x"},     {"DELETE", "/v1/kv/lost", NULL, NULL}};
+    } rows[] = {{"GET", "/v1/kv/lost", NULL, NULL},
+                {"POST", "/v1/append/lost", NULL, "x"},
+                {"POST", "/v1/incr/lost", NULL, NULL},
+                {"PUT", "/v1/kv/lost", "If-Match: *\r\n", "x"}};
     site_t own;
     http_conn_t conn;
     char path[400];
@@ -956,6 +956,7 @@ static void a_write_upon_what_cannot_be_read(void)
     site_open(&own, &conn);
     CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/before", NULL, large, 20 * KIB), 201);
     done(&conn, "PUT", "/v1/kv/lost", NULL, "5", 201);
+    done(&conn, "PUT", "/v1/kv/also-lost", NULL, "5", 201);
     http_close(&conn);
     CU_ASSERT_EQUAL(server_stop(&own.server), 0);
     site_start_again(&own, NULL);
@@ -968,6 +969,13 @@ static void a_write_upon_what_cannot_be_read(void)
                              500, "read_failed"));
         http_close(&conn);
     }
+    /* what needs nothing of it is done */
+    site_open(&own, &conn);
+    done(&conn, "PUT", "/v1/kv/lost", NULL, "mended", 204);
+    CU_ASSERT(has_text(&conn, "/v1/kv/lost", "mended"));
+    done(&conn, "DELETE", "/v1/kv/also-lost", NULL, NULL, 204);
+    CU_ASSERT(is_refused(&conn, "GET", "/v1/kv/also-lost", NULL, NULL, 404, "not_found"));
+    http_close(&conn);
     CU_ASSERT(site_answers(&own));
     CU_ASSERT_EQUAL(server_kill(&own.server), -SIGKILL);
     server_dispose(&own.server);
