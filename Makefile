@@ -193,6 +193,13 @@ $(BUILD)/bench-engines: $(BENCH_ENGINES_OBJ) $(ENGINE_OBJ)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -llmdb -lrocksdb -lleveldb $(STORAGE_LIBS)
 
+.PHONY: bench-restart
+bench-restart: deps-bench-engines $(BUILD)/cairn $(BUILD)/bench-restart ## how long a start takes, beside Redis
+	BUILD=$(BUILD) bench/restart.sh
+$(BUILD)/bench-restart: $(call objects,bench/restart.c bench/redis_memory.c bench/engine_cairn.c) $(ENGINE_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
+
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
 layers: ## check that includes point one way: server -> storage -> index; client to none

@@ -42,6 +42,7 @@ static void *open_store(const char *path, uint64_t keys)
         .path = path, /* the rest as in configs/default.yaml */
         .segment_bytes = (uint64_t)64 << 20,
         .sync_interval_ms = 100,
+        .checkpoint_bytes = (uint64_t)256 << 20,
         .queue_ops_max = 65536,
         .queue_bytes_max = (uint64_t)256 << 20,
         .io_threads = 4,

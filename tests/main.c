@@ -56,6 +56,7 @@ static const suite_t suites[] = {
     {"serve", suite_serve},
     {"listen", suite_listen},
     {"tls", suite_tls},
+    {"restart", suite_restart},
     {"systemd", suite_systemd},
     {"reload", suite_reload},
     {"takeover", suite_takeover},

@@ -42,6 +42,7 @@ void suite_access_log(void);
 void suite_serve(void);
 void suite_listen(void);
 void suite_tls(void);
+void suite_restart(void);
 void suite_systemd(void);
 void suite_reload(void);
 void suite_takeover(void);
