@@ -25,7 +25,7 @@ CLIENT_LIBS := -lcurl -ljansson
 # Debian packages: to build, to run the tests, to measure, to work on the code
 BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
               libyaml-dev libjansson-dev libcurl4-openssl-dev
-TEST_PKGS := libcunit1-dev haproxy wrk curl pkg-config
+TEST_PKGS := libcunit1-dev haproxy wrk curl jq groff-base pkg-config
 BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 procps \
               util-linux
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
@@ -129,8 +129,10 @@ LIBTO = $(DESTDIR)$(LIBDIR)
 install: install-bin install-lib ## install under PREFIX (/usr/local), below DESTDIR if given
 install-bin: all
 	install -D -m 755 $(BUILD)/cairn $(TO)/bin/cairn
-	install -d $(TO)/share/doc/cairn/configs
+	install -d $(TO)/share/doc/cairn/configs $(TO)/share/man/man1
 	install -m 644 $(wildcard configs/*) $(TO)/share/doc/cairn/configs
+	install -m 644 docs/man/*.1 $(TO)/share/man/man1
+	install -D -m 644 packaging/cairn.bash $(TO)/share/bash-completion/completions/cairn
 install-lib: lib
 	install -D -m 644 client/cairn.h $(TO)/include/cairn.h
 	install -D -m 644 $(BUILD)/libcairn.a $(LIBTO)/libcairn.a

@@ -335,6 +335,7 @@ typedef bool (*cairn_client_change_cb)(void *ctx, const cairn_client_change_t *c
 
 typedef struct st_cairn_client_feed_t {
     uint64_t since;     /* what happened after this version; 0 from the beginning */
+    bool from_now;      /* what happens from now on, whatever `since` says */
     const void *prefix; /* only keys that begin with it */
     size_t prefix_bytes;
     bool with_values;

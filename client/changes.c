@@ -1,8 +1,9 @@
 /*
  * client/changes.c - following what changes, over breaks and restarts.
  *
- * Each request asks for what came after the last version told and waits on the server until there
- * is something. So there is no state but that version, and nothing to repair after a break.
+ * Each request asks for what comes next and waits on the server until there is something; its
+ * answer names the request after it. So that name is all the state there is, and after a break the
+ * same request is sent again.
  */
 #include "client/client_internal.h"
 
@@ -22,7 +23,8 @@ typedef struct st_follower_t {
     const cairn_client_feed_t *feed;
     cairn_client_change_cb on_change;
     void *ctx;
-    uint64_t since;
+    uint64_t since; /* the last version told */
+    char *next;     /* the target to ask next; NULL before the first answer */
     uint32_t wait_ms;
     uint32_t pause_ms; /* the last one; 0 while connected */
     uint64_t gone_ms;  /* how long the server has been gone */
@@ -72,13 +74,17 @@ static cairn_client_err_t take_changes(follower_t *f, size_t *count)
     return cairn_client_fail(f->db, CAIRN_CLIENT_PROTOCOL, "a line of the feed is not one");
 }
 
-static cairn_client_err_t ask(follower_t *f)
+/** makes the target of the first request */
+static void begin(follower_t *f)
 {
     const cairn_client_feed_t *feed = f->feed;
     char wait[32];
     int bytes = snprintf(wait, sizeof(wait), "%ums", f->wait_ms);
     cairn_client_target(f->db, "/v1/changes", NULL, 0);
-    cairn_client_query_number(f->db, "since", f->since);
+    if (feed->from_now)
+        cairn_client_query(f->db, "since", "now", strlen("now"));
+    else
+        cairn_client_query_number(f->db, "since", f->since);
     cairn_client_query_number(f->db, "limit", PAGE);
     if (feed->prefix_bytes != 0)
         cairn_client_query(f->db, "prefix", feed->prefix, feed->prefix_bytes);
@@ -86,7 +92,25 @@ static cairn_client_err_t ask(follower_t *f)
         cairn_client_query(f->db, "values", "true", strlen("true"));
     if (!feed->ends_at_present)
         cairn_client_query(f->db, "wait", wait, (size_t)bytes);
-    return cairn_client_send(f->db, &(cairn_client_request_t){.wait_ms = f->wait_ms});
+}
+
+static cairn_client_err_t ask(follower_t *f)
+{
+    if (f->next != NULL)
+        cairn_client_target(f->db, f->next, NULL, 0);
+    else
+        begin(f);
+    cairn_client_err_t err =
+        cairn_client_send(f->db, &(cairn_client_request_t){.wait_ms = f->wait_ms});
+    if (err != CAIRN_CLIENT_OK)
+        return err;
+    char *next = cairn_client_next_target(f->db);
+    if (next == NULL)
+        return cairn_client_fail(f->db, CAIRN_CLIENT_PROTOCOL,
+                                 "the feed does not say how it goes on");
+    free(f->next);
+    f->next = next;
+    return CAIRN_CLIENT_OK;
 }
 
 /** whether an error may be gone after a while */
@@ -114,10 +138,28 @@ static bool pause_and_go_on(follower_t *f)
     return true;
 }
 
+/** one request and what comes of it; an error ends the feed */
+static cairn_client_err_t follow(follower_t *f)
+{
+    size_t count = 0;
+    cairn_client_err_t err = ask(f);
+    if (is_passing(err) && !f->feed->ends_at_present)
+        return pause_and_go_on(f) ? CAIRN_CLIENT_OK : err;
+    f->pause_ms = 0;
+    f->gone_ms = 0;
+    if (err == CAIRN_CLIENT_OK)
+        err = take_changes(f, &count);
+    if (err != CAIRN_CLIENT_OK || count != 0)
+        return err;
+    f->is_over = f->feed->ends_at_present || !f->on_change(f->ctx, NULL);
+    return CAIRN_CLIENT_OK;
+}
+
 cairn_client_err_t cairn_changes(cairn_client_t *db, const cairn_client_feed_t *feed,
                                  cairn_client_change_cb on_change, void *ctx)
 {
     static const cairn_client_feed_t everything;
+    cairn_client_err_t err = CAIRN_CLIENT_OK;
     if (db == NULL)
         return CAIRN_CLIENT_NOMEM;
     if (feed == NULL)
@@ -128,24 +170,8 @@ cairn_client_err_t cairn_changes(cairn_client_t *db, const cairn_client_feed_t *
                     .ctx = ctx,
                     .since = feed->since,
                     .wait_ms = feed->wait_ms != 0 ? feed->wait_ms : WAIT_DEFAULT_MS};
-    while (!f.is_over) {
-        size_t count = 0;
-        cairn_client_err_t err = ask(&f);
-        if (is_passing(err) && !feed->ends_at_present) {
-            if (!pause_and_go_on(&f))
-                return err;
-            continue;
-        }
-        f.pause_ms = 0;
-        f.gone_ms = 0;
-        if (err == CAIRN_CLIENT_OK)
-            err = take_changes(&f, &count);
-        if (err != CAIRN_CLIENT_OK)
-            return err;
-        if (count == 0 && feed->ends_at_present)
-            return CAIRN_CLIENT_OK;
-        if (count == 0)
-            f.is_over = !on_change(ctx, NULL);
-    }
-    return CAIRN_CLIENT_OK;
+    while (err == CAIRN_CLIENT_OK && !f.is_over)
+        err = follow(&f);
+    free(f.next);
+    return err;
 }

@@ -80,6 +80,10 @@ cairn_client_err_t cairn_client_err_of(int status, const char *code);
 /** A header of the last answer, NULL if it has none. Owner: curl, until the next request. */
 const char *cairn_client_header(const cairn_client_t *db, const char *name);
 
+/** Where the last answer says it goes on, `Link: </v1/keys?...>; rel="next"`; NULL if nowhere.
+ * Owner: the caller. */
+char *cairn_client_next_target(const cairn_client_t *db);
+
 /** The version in the last answer's ETag; 0 if there is none. */
 uint64_t cairn_client_etag(const cairn_client_t *db);
 

@@ -66,16 +66,6 @@ static cairn_client_err_t take_page(walk_t *walk)
     return cairn_client_fail(walk->db, CAIRN_CLIENT_PROTOCOL, "a line of the list is not one");
 }
 
-/** the target of the next page from `Link: </v1/keys?...>; rel="next"`; NULL if this was the last.
- * Owner: the caller. */
-static char *next_target(const cairn_client_t *db)
-{
-    const char *link = cairn_client_header(db, "Link");
-    if (link == NULL || link[0] != '<' || strstr(link, "rel=\"next\"") == NULL)
-        return NULL;
-    return strndup(link + 1, strcspn(link + 1, ">"));
-}
-
 static cairn_client_err_t walk_pages(walk_t *walk)
 {
     for (;;) {
@@ -83,7 +73,7 @@ static cairn_client_err_t walk_pages(walk_t *walk)
             cairn_client_send(walk->db, &(cairn_client_request_t){.method = NULL});
         if (err != CAIRN_CLIENT_OK)
             return err;
-        char *next = next_target(walk->db);
+        char *next = cairn_client_next_target(walk->db);
         err = take_page(walk);
         if (err != CAIRN_CLIENT_OK || next == NULL || walk->is_over) {
             free(next);

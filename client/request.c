@@ -57,6 +57,15 @@ const char *cairn_client_header(const cairn_client_t *db, const char *name)
     return found == CURLHE_OK ? header->value : NULL;
 }
 
+char *cairn_client_next_target(const cairn_client_t *db)
+{
+    const char *link = cairn_client_header(db, "Link");
+    /* a path of this server and nothing else: the token goes where it leads */
+    if (link == NULL || strncmp(link, "</", 2) != 0 || strstr(link, "rel=\"next\"") == NULL)
+        return NULL;
+    return strndup(link + 1, strcspn(link + 1, ">"));
+}
+
 uint64_t cairn_client_etag(const cairn_client_t *db)
 {
     const char *etag = cairn_client_header(db, "ETag");
@@ -104,7 +113,9 @@ static cairn_client_err_t take_problem(cairn_client_t *db)
     snprintf(db->code, sizeof(db->code), "%s", code != NULL ? code : "");
     db->line = line > 0 ? (size_t)line : 0;
     cairn_client_err_t err = cairn_client_err_of(db->status, code);
-    if (title != NULL && detail != NULL)
+    if (detail != NULL && err == CAIRN_CLIENT_NOT_FOUND && strcmp(db->code, "not_found") == 0)
+        cairn_client_fail(db, err, "%s", detail); /* its title says the same */
+    else if (title != NULL && detail != NULL)
         cairn_client_fail(db, err, "%s: %s", title, detail);
     else
         cairn_client_fail(db, err, "%s (HTTP status %d)", cairn_client_strerror(err), db->status);

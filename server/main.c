@@ -4,14 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/cli.h"
 #include "server/cli.h"
 #include "server/serve.h"
-
-static const char usage[] = "cairn - a durable key-value database that speaks plain HTTP\n"
-                            "\n"
-                            "Usage:\n"
-                            "  cairn serve [--config FILE] [--data DIR] [--OPTION VALUE]...\n"
-                            "  cairn serve --help\n";
 
 static int serve(int argc, char **argv)
 {
@@ -38,12 +33,5 @@ int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "serve") == 0)
         return serve(argc - 2, argv + 2);
-    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (argc >= 2)
-        fprintf(stderr, "cairn: unknown command \"%s\"\n\n", argv[1]);
-    fputs(usage, stderr);
-    return 2;
+    return cairn_command_run(argc, argv);
 }

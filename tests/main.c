@@ -66,6 +66,7 @@ static const suite_t suites[] = {
     {"client", suite_client},
     {"client_faults", suite_client_faults},
     {"install", suite_install},
+    {"command", suite_command},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

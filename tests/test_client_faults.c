@@ -5,93 +5,15 @@
 
 #include <CUnit/CUnit.h>
 
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client/cairn.h"
+#include "tests/impostor.h"
 #include "tests/site.h"
 #include "tests/tls_client.h"
-
-/* ---------------------------------------------------------------- a server that misbehaves */
-
-/** answers each request with the next text; NULL closes the connection instead */
-typedef struct st_impostor_t {
-    const char *const *answers;
-    int answer_count;
-    int listen_fd;
-    uint16_t port;
-    int request_count;
-    pthread_t thread;
-} impostor_t;
-
-/** reads up to the end of a head; bodies here are small and come with it */
-static bool read_request(int fd)
-{
-    char text[4096];
-    size_t count = 0;
-    while (count < sizeof(text) - 1) {
-        ssize_t n = recv(fd, text + count, sizeof(text) - 1 - count, 0);
-        if (n <= 0)
-            return false;
-        count += (size_t)n;
-        text[count] = '\0';
-        if (strstr(text, "\r\n\r\n") != NULL)
-            return true;
-    }
-    return false;
-}
-
-static void *run_impostor(void *arg)
-{
-    impostor_t *impostor = arg;
-    int next = 0;
-    while (next < impostor->answer_count) {
-        int fd = accept(impostor->listen_fd, NULL, NULL);
-        while (fd >= 0 && next < impostor->answer_count && read_request(fd)) {
-            ++impostor->request_count;
-            const char *answer = impostor->answers[next++];
-            if (answer == NULL)
-                break;
-            if (send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0)
-                break;
-        }
-        if (fd >= 0)
-            close(fd);
-    }
-    return NULL;
-}
-
-static int listen_somewhere(uint16_t *port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(fd >= 0);
-    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    CU_ASSERT_EQUAL_FATAL(listen(fd, 8), 0);
-    getsockname(fd, (struct sockaddr *)&address, &bytes);
-    *port = ntohs(address.sin_port);
-    return fd;
-}
-
-static void start_impostor(impostor_t *impostor, const char *const *answers, int count)
-{
-    *impostor = (impostor_t){.answers = answers, .answer_count = count};
-    impostor->listen_fd = listen_somewhere(&impostor->port);
-    CU_ASSERT_EQUAL_FATAL(pthread_create(&impostor->thread, NULL, run_impostor, impostor), 0);
-}
-
-static void end_impostor(impostor_t *impostor)
-{
-    shutdown(impostor->listen_fd, SHUT_RDWR);
-    pthread_join(impostor->thread, NULL);
-    close(impostor->listen_fd);
-}
 
 /* ---------------------------------------------------------------- nobody, and the wrong one */
 
@@ -106,7 +28,7 @@ static bool message_has(const cairn_client_t *db, const char *text)
 static void nobody_there(void)
 {
     uint16_t port;
-    int fd = listen_somewhere(&port);
+    int fd = impostor_listen(&port);
     close(fd); /* now nobody listens there */
     cairn_client_t *db = cairn_connect("127.0.0.1", port);
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_UNREACHABLE);
@@ -157,13 +79,13 @@ static void not_cairn(void)
 {
     static const char *const answers[] = {"SSH-2.0-OpenSSH_9.2\r\n\r\n", NULL};
     impostor_t impostor;
-    start_impostor(&impostor, answers, 2);
+    impostor_start(&impostor, answers, 2);
     cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_PROTOCOL);
     CU_ASSERT(message_has(db, "is that cairn?"));
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_BROKEN);
     cairn_disconnect(db);
-    end_impostor(&impostor);
+    impostor_end(&impostor);
 }
 
 static void an_answer_without_a_problem(void)
@@ -173,7 +95,7 @@ static void an_answer_without_a_problem(void)
         "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nnot JSON\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
     impostor_t impostor;
-    start_impostor(&impostor, answers, 3);
+    impostor_start(&impostor, answers, 3);
     cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_SERVER);
     CU_ASSERT(message_has(db, "502"));
@@ -185,7 +107,7 @@ static void an_answer_without_a_problem(void)
     CU_ASSERT_PTR_NULL(cairn_batch_result(batch, 0));
     cairn_batch_destroy(batch);
     cairn_disconnect(db);
-    end_impostor(&impostor);
+    impostor_end(&impostor);
 }
 
 /* ---------------------------------------------------------------- lost answers */
@@ -196,12 +118,12 @@ static void what_is_safe_is_sent_again(void)
 {
     static const char *const answers[] = {NO_CONTENT, NULL, NO_CONTENT};
     impostor_t impostor;
-    start_impostor(&impostor, answers, 3);
+    impostor_start(&impostor, answers, 3);
     cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_OK);
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_OK);
     cairn_disconnect(db);
-    end_impostor(&impostor);
+    impostor_end(&impostor);
     CU_ASSERT_EQUAL(impostor.request_count, 3);
 }
 
@@ -209,7 +131,7 @@ static void what_is_not_safe_is_sent_once(void)
 {
     static const char *const answers[] = {NO_CONTENT, NULL, NO_CONTENT, NULL, NO_CONTENT, NULL};
     impostor_t impostor;
-    start_impostor(&impostor, answers, 6);
+    impostor_start(&impostor, answers, 6);
     cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
     CU_ASSERT_EQUAL(cairn_set(db, "a", "b"), CAIRN_CLIENT_OK);
     CU_ASSERT_EQUAL(cairn_incr(db, "a", 1, NULL), CAIRN_CLIENT_BROKEN);
@@ -220,14 +142,14 @@ static void what_is_not_safe_is_sent_once(void)
     cairn_client_write_t if_absent = {.if_absent = true};
     CU_ASSERT_EQUAL(cairn_set_bytes(db, "a", 1, "b", 1, &if_absent, NULL), CAIRN_CLIENT_BROKEN);
     cairn_disconnect(db);
-    end_impostor(&impostor);
+    impostor_end(&impostor);
     CU_ASSERT_EQUAL(impostor.request_count, 6);
 }
 
 static void no_answer_in_time(void)
 {
     uint16_t port;
-    int fd = listen_somewhere(&port); /* the kernel accepts, and nobody reads */
+    int fd = impostor_listen(&port); /* the kernel accepts, and nobody reads */
     char url[64];
     snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
     cairn_client_t *db = cairn_connect_url(url, &(cairn_client_options_t){.timeout_ms = 50});
@@ -253,6 +175,158 @@ static void a_server_that_dies_and_comes_back(void)
     CU_ASSERT_STRING_EQUAL(cairn_get(db, "a"), "b");
     cairn_disconnect(db);
     CU_ASSERT_EQUAL(site_end(&site), 0);
+}
+
+/* ---------------------------------------------------------------- pages */
+
+/** an answer of NDJSON; the next page is at `next` */
+#define PAGE(next, length, body)                                                                   \
+    "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nLink: <" next                        \
+    ">; rel=\"next\"\r\nContent-Length: " length "\r\n\r\n" body
+#define LAST_PAGE(length, body)                                                                    \
+    "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nContent-Length: " length             \
+    "\r\n\r\n" body
+
+typedef struct st_seen_t {
+    char text[256];
+    int calls, most;
+} seen_t;
+
+static bool see_entry(void *ctx, const cairn_client_entry_t *entry)
+{
+    seen_t *seen = ctx;
+    size_t at = strlen(seen->text);
+    snprintf(seen->text + at, sizeof(seen->text) - at, "%s=%s@%d ", entry->key,
+             entry->value != NULL ? entry->value : "-", (int)entry->version);
+    return ++seen->calls != seen->most;
+}
+
+static void a_list_in_pages(void)
+{
+    static const char *const answers[] = {
+        PAGE("/v1/keys?prefix=p%2F&limit=2&after=p%2Fb", "94",
+             "{\"key\":\"p/a\",\"version\":1,\"size\":1,\"value\":\"x\"}\n"
+             "{\"key\":\"p/b\",\"version\":2,\"size\":1,\"value\":\"y\"}\n"),
+        LAST_PAGE("59",
+                  "{\"key_b64\":\"cC//\",\"version\":3,\"size\":2,\"value_b64\":\"AEE=\"}\n")};
+    impostor_t impostor;
+    seen_t seen = {.most = -1};
+    impostor_start(&impostor, answers, 2);
+    cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
+    cairn_client_list_t list = {.prefix = "p/", .prefix_bytes = 2, .page = 2, .with_values = true};
+    CU_ASSERT_EQUAL(cairn_list(db, &list, see_entry, &seen), CAIRN_CLIENT_OK);
+    CU_ASSERT_STRING_EQUAL(cairn_client_message(db), "ok");
+    CU_ASSERT_STRING_EQUAL(seen.text, "p/a=x@1 p/b=y@2 p/\xff=@3 ");
+    cairn_disconnect(db);
+    impostor_end(&impostor);
+    CU_ASSERT(impostor_was_asked(&impostor, 0, "GET /v1/keys?prefix=p%2F&values=true&limit=2 "));
+    CU_ASSERT(impostor_was_asked(&impostor, 1, "GET /v1/keys?prefix=p%2F&limit=2&after=p%2Fb "));
+}
+
+static void a_list_that_is_left(void)
+{
+    static const char *const answers[] = {
+        PAGE(
+            "/v1/keys?after=b", "66",
+            "{\"key\":\"a\",\"version\":1,\"size\":1}\n{\"key\":\"b\",\"version\":2,\"size\":1}\n"),
+        PAGE("/v1/scan?cursor=7", "33", "{\"key\":\"a\",\"version\":1,\"size\":1}\n"),
+        LAST_PAGE("33", "{\"key\":\"b\",\"version\":1,\"size\":1}\n"),
+        LAST_PAGE("15", "{\"version\":17}\n"),
+        PAGE("http://elsewhere/", "33", "{\"key\":\"c\",\"version\":1,\"size\":1}\n")};
+    impostor_t impostor;
+    seen_t seen = {.most = 1};
+    impostor_start(&impostor, answers, 5);
+    cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
+    CU_ASSERT_EQUAL(cairn_list(db, NULL, see_entry, &seen), CAIRN_CLIENT_OK);
+    CU_ASSERT_STRING_EQUAL(seen.text, "a=-@1 ");
+    seen = (seen_t){.most = -1};
+    cairn_client_list_t scan = {.contains = "\0x", .contains_bytes = 2, .limit = 2};
+    CU_ASSERT_EQUAL(cairn_scan(db, &scan, see_entry, &seen), CAIRN_CLIENT_OK);
+    CU_ASSERT_STRING_EQUAL(seen.text, "a=-@1 b=-@1 ");
+    CU_ASSERT_EQUAL(cairn_list(db, NULL, see_entry, &seen), CAIRN_CLIENT_PROTOCOL);
+    /* the token must not follow a link to another server */
+    CU_ASSERT_EQUAL(cairn_list(db, NULL, see_entry, &seen), CAIRN_CLIENT_OK);
+    CU_ASSERT_EQUAL(seen.calls, 3);
+    cairn_disconnect(db);
+    impostor_end(&impostor);
+    CU_ASSERT(impostor_was_asked(&impostor, 1, "GET /v1/scan?contains=%00x&limit=2 "));
+    CU_ASSERT(impostor_was_asked(&impostor, 2, "GET /v1/scan?cursor=7 "));
+}
+
+/* ---------------------------------------------------------------- a feed */
+
+static bool see_change(void *ctx, const cairn_client_change_t *change)
+{
+    seen_t *seen = ctx;
+    size_t at = strlen(seen->text);
+    if (change == NULL)
+        snprintf(seen->text + at, sizeof(seen->text) - at, "(nothing) ");
+    else
+        snprintf(seen->text + at, sizeof(seen->text) - at, "%s%s@%d ",
+                 change->is_delete ? "-" : "+", change->key, (int)change->version);
+    return change == NULL || change->version != 9;
+}
+
+static void a_feed_over_a_break(void)
+{
+    static const char *const answers[] = {
+        PAGE("/v1/changes?since=4&wait=50ms", "44",
+             "{\"version\":4,\"op\":\"put\",\"key\":\"a\",\"size\":1}\n"),
+        NULL,
+        NULL,
+        PAGE("/v1/changes?since=5&wait=50ms", "38",
+             "{\"version\":5,\"op\":\"delete\",\"key\":\"a\"}\n"),
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        PAGE("/v1/changes?since=6&wait=50ms", "0", ""),
+        PAGE("/v1/changes?since=9", "44",
+             "{\"version\":9,\"op\":\"put\",\"key\":\"b\",\"size\":1}\n"),
+        "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"};
+    impostor_t impostor;
+    seen_t seen = {.most = -1};
+    impostor_start(&impostor, answers, 8);
+    cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
+    cairn_client_feed_t feed = {.since = 3, .wait_ms = 50};
+    CU_ASSERT_EQUAL(cairn_changes(db, &feed, see_change, &seen), CAIRN_CLIENT_OK);
+    CU_ASSERT_STRING_EQUAL(seen.text, "+a@4 (nothing) -a@5 (nothing) (nothing) +b@9 ");
+    CU_ASSERT_EQUAL(cairn_changes(db, &feed, see_change, &seen), CAIRN_CLIENT_COMPACTED);
+    cairn_disconnect(db);
+    impostor_end(&impostor);
+    CU_ASSERT(impostor_was_asked(&impostor, 0, "GET /v1/changes?since=3&limit=1000&wait=50ms "));
+    CU_ASSERT(impostor_was_asked(&impostor, 3, "GET /v1/changes?since=4&wait=50ms "));
+    CU_ASSERT(impostor_was_asked(&impostor, 6, "GET /v1/changes?since=6&wait=50ms "));
+}
+
+static void a_feed_of_a_server_that_stays_away(void)
+{
+    uint16_t port;
+    close(impostor_listen(&port));
+    cairn_client_t *db = cairn_connect("127.0.0.1", port);
+    seen_t seen = {.most = -1};
+    cairn_client_feed_t feed = {.give_up_ms = 100};
+    CU_ASSERT_EQUAL(cairn_changes(db, &feed, see_change, &seen), CAIRN_CLIENT_UNREACHABLE);
+    CU_ASSERT_STRING_EQUAL(seen.text, "(nothing) (nothing) ");
+    feed = (cairn_client_feed_t){.ends_at_present = true};
+    CU_ASSERT_EQUAL(cairn_changes(db, &feed, see_change, &seen), CAIRN_CLIENT_UNREACHABLE);
+    cairn_disconnect(db);
+}
+
+static void looking_after_it(void)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 201 Created\r\nContent-Length: 14\r\n\r\n{\"name\":\"a b\"}",
+        "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"};
+    impostor_t impostor;
+    char *json;
+    impostor_start(&impostor, answers, 2);
+    cairn_client_t *db = cairn_connect("127.0.0.1", impostor.port);
+    CU_ASSERT_EQUAL(cairn_snapshot(db, "a b", &json), CAIRN_CLIENT_OK);
+    CU_ASSERT_STRING_EQUAL(json, "{\"name\":\"a b\"}");
+    free(json);
+    CU_ASSERT_EQUAL(cairn_compact(db), CAIRN_CLIENT_OK);
+    cairn_disconnect(db);
+    impostor_end(&impostor);
+    CU_ASSERT(impostor_was_asked(&impostor, 0, "POST /v1/admin/snapshot?name=a%20b "));
+    CU_ASSERT(impostor_was_asked(&impostor, 1, "POST /v1/admin/compact "));
 }
 
 /* ---------------------------------------------------------------- TLS, tokens, sockets */
@@ -350,6 +424,11 @@ void suite_client_faults(void)
     CU_add_test(s, "what is not safe to repeat is sent once", what_is_not_safe_is_sent_once);
     CU_add_test(s, "no answer in time", no_answer_in_time);
     CU_add_test(s, "a server that dies and comes back", a_server_that_dies_and_comes_back);
+    CU_add_test(s, "a list in pages", a_list_in_pages);
+    CU_add_test(s, "a list that is left, and pages that are none", a_list_that_is_left);
+    CU_add_test(s, "a feed goes on after a break", a_feed_over_a_break);
+    CU_add_test(s, "a feed of a server that stays away", a_feed_of_a_server_that_stays_away);
+    CU_add_test(s, "looking after a server", looking_after_it);
     CU_add_test(s, "TLS with its own authority, and tokens", tls_and_tokens);
     CU_add_test(s, "a Unix socket", a_unix_socket);
 }

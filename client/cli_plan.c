@@ -1,0 +1,111 @@
+/*
+ * client/cli_plan.c - plan: what a store of some size will take, from what has been measured.
+ */
+#include <inttypes.h>
+
+#include <jansson.h>
+
+#include "client/cli_internal.h"
+
+/* a record on disk (docs/FORMAT.md): its head, the meta of a value with a short content type, and
+ * padding to this */
+#define HEAD_BYTES 48
+#define META_BYTES 28
+#define ALIGNMENT 8
+/* compaction keeps at least so much of the disk live (docs/ARCHITECTURE.md), and needs room to work
+ */
+#define LIVE_SHARE 0.67
+#define SPARE_BYTES (2.0 * 64 * 1024 * 1024)
+/* a process with an empty store, measured */
+#define PROCESS_BYTES (24.0 * 1024 * 1024)
+/* replaying a log from warm files, measured on two shared cores (docs/tutorial.md repeats it) */
+#define REPLAY_BYTES_PER_SECOND 400e6
+#define REPLAY_KEYS_PER_SECOND 1.5e6
+
+typedef struct st_plan_t {
+    double keys, key_bytes, value_bytes;
+    double index_bytes, index_worst_bytes;
+    double record_bytes, disk_bytes, disk_most_bytes;
+    double start_seconds;
+} plan_t;
+
+/** bytes of index a key: on average, and at the worst moment of growth (docs/INDEX.md) */
+static void index_costs(double keys, double *average, double *worst)
+{
+    static const struct {
+        double keys, average, worst;
+    } measured[] = {{2e6, 11.88, 14.61}, {2e7, 10.56, 12.27}, {7e7, 10.19, 10.99}};
+    *average = 10.13;
+    *worst = 10.84;
+    for (size_t i = 0; i < sizeof(measured) / sizeof(measured[0]); ++i)
+        if (keys <= measured[i].keys) {
+            *average = measured[i].average;
+            *worst = measured[i].worst;
+            return;
+        }
+}
+
+static void make_plan(plan_t *plan)
+{
+    double average, worst;
+    index_costs(plan->keys, &average, &worst);
+    plan->index_bytes = plan->keys * average;
+    plan->index_worst_bytes = plan->keys * worst;
+    uint64_t record = (uint64_t)(HEAD_BYTES + META_BYTES + plan->key_bytes + plan->value_bytes);
+    plan->record_bytes = (double)((record + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    plan->disk_bytes = plan->keys * plan->record_bytes;
+    plan->disk_most_bytes = plan->disk_bytes / LIVE_SHARE + SPARE_BYTES;
+    plan->start_seconds =
+        plan->disk_bytes / REPLAY_BYTES_PER_SECOND + plan->keys / REPLAY_KEYS_PER_SECOND;
+}
+
+static void print_json(const plan_t *plan)
+{
+    json_t *json = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:f}", "index_bytes", (json_int_t)plan->index_bytes,
+        "memory_bytes", (json_int_t)(plan->index_worst_bytes + PROCESS_BYTES), "record_bytes",
+        (json_int_t)plan->record_bytes, "disk_bytes", (json_int_t)plan->disk_bytes,
+        "disk_most_bytes", (json_int_t)plan->disk_most_bytes, "start_seconds", plan->start_seconds);
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(json);
+}
+
+static void print_plan(const plan_t *plan)
+{
+    printf("%s keys of %s, values of %s\n\n", cli_count_text(plan->keys),
+           cli_bytes_text(plan->key_bytes), cli_bytes_text(plan->value_bytes));
+    printf("memory     %s: the index has %s (up to %s while it grows), the rest %s\n",
+           cli_bytes_text(plan->index_worst_bytes + PROCESS_BYTES),
+           cli_bytes_text(plan->index_bytes), cli_bytes_text(plan->index_worst_bytes),
+           cli_bytes_text(PROCESS_BYTES));
+    printf("           more memory is cache: with %s, every read is from memory\n",
+           cli_bytes_text(plan->disk_bytes + plan->index_worst_bytes + PROCESS_BYTES));
+    printf("disk       %s: %s a value with its key; up to %s when values are replaced\n",
+           cli_bytes_text(plan->disk_bytes), cli_bytes_text(plan->record_bytes),
+           cli_bytes_text(plan->disk_most_bytes));
+    printf("start-up   %s at most, for a log that is read as a whole from warm files;\n"
+           "           a cold disk adds the time to read %s\n",
+           cli_time_text(plan->start_seconds), cli_bytes_text(plan->disk_bytes));
+    puts("\nMeasured on two cores that were shared with other work: docs/INDEX.md says how.");
+}
+
+int cli_plan(cli_t *cli)
+{
+    uint64_t keys = 0, key_bytes = 32, value_bytes = 1024;
+    if (!cli_has(cli, CLI_KEYS))
+        return cli_usage_error(cli, "how many keys? --keys 10M");
+    if (!cli_number(cli, CLI_KEYS, &keys) || !cli_size(cli, CLI_KEY_BYTES, &key_bytes) ||
+        !cli_size(cli, CLI_VALUE_BYTES, &value_bytes))
+        return CLI_USAGE;
+    if (keys == 0 || key_bytes == 0 || key_bytes > 2048)
+        return cli_usage_error(cli, "a key has 1 to 2,048 bytes, and there is at least one");
+    plan_t plan = {
+        .keys = (double)keys, .key_bytes = (double)key_bytes, .value_bytes = (double)value_bytes};
+    make_plan(&plan);
+    if (cli_has(cli, CLI_JSON))
+        print_json(&plan);
+    else
+        print_plan(&plan);
+    return CLI_OK;
+}
