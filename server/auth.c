@@ -58,7 +58,7 @@ static const rule_t rules[] = {
     {"/v1/batch", false, NEED_READ, true}, /* and what its lines need: server/batch_parse.c */
     {"/v1/keys", false, NEED_READ, false},
     {"/v1/scan", false, NEED_READ, false},
-    {"/v1/changes", false, NEED_READ, false},
+    {"/v1/changes", false, NEED_READ, true},
 };
 
 static const rule_t *find_rule(const cairn_auth_request_t *request)

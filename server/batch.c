@@ -287,22 +287,6 @@ static void on_dispose(void *p)
     cairn_store_run(batch->store, &remains->super);
 }
 
-/** false, and the request has been answered, unless it is true, false or not given */
-static bool read_atomic(h2o_req_t *req, bool *is_atomic)
-{
-    h2o_iovec_t text;
-    *is_atomic = false;
-    if (!cairn_write_request_param(req, "atomic", &text))
-        return true;
-    if (text.base == NULL)
-        return false;
-    *is_atomic = h2o_memis(text.base, text.len, H2O_STRLIT("true"));
-    if (*is_atomic || h2o_memis(text.base, text.len, H2O_STRLIT("false")))
-        return true;
-    cairn_reply_problem(req, CAIRN_PROBLEM_BAD_REQUEST, "atomic is either true or false");
-    return false;
-}
-
 static void post(h2o_req_t *req)
 {
     const cairn_config_t *config = cairn_worker_of(req)->server->config;
@@ -313,7 +297,8 @@ static void post(h2o_req_t *req)
                             "a body is needed: send Content-Length and an operation a line");
         return;
     }
-    if (!read_atomic(req, &is_atomic) || !cairn_write_request_read(req, &asked))
+    if (!cairn_write_request_flag(req, "atomic", &is_atomic) ||
+        !cairn_write_request_read(req, &asked))
         return;
     if (asked.ttl_ms != 0 || asked.conditions != NULL) {
         cairn_reply_problem(req, CAIRN_PROBLEM_BAD_REQUEST,

@@ -4,6 +4,7 @@
 #include "server/conn.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -107,18 +108,35 @@ void cairn_conn_shutdown(cairn_conn_t *conn, int how)
 
 /* ---------------------------------------------------------------- while a request waits */
 
+bool cairn_conn_has_gone(const cairn_conn_t *conn)
+{
+    /* also where bytes lie unread before the end, which over TLS there always are */
+    struct pollfd fd = {.fd = h2o_socket_get_fd(conn->sock), .events = POLLRDHUP};
+    return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
 static void on_readable(h2o_socket_t *sock, const char *err)
 {
+    cairn_conn_t *conn = sock->on_close.data;
     (void)err;
     /* Further requests stay in the kernel's buffer until this one is answered, and a client that is
      * gone changes nothing for a write that is on its way to the disk: the answer will find out. */
     h2o_socket_read_stop(sock);
+    if (conn->on_gone != NULL && cairn_conn_has_gone(conn))
+        conn->on_gone(conn->on_gone_ctx);
 }
 
 void cairn_conn_park(cairn_conn_t *conn)
 {
+    cairn_conn_park_and_watch(conn, NULL, NULL);
+}
+
+void cairn_conn_park_and_watch(cairn_conn_t *conn, void (*on_gone)(void *ctx), void *ctx)
+{
     cairn_pipeline_flush(conn);
     conn->is_parked = true;
+    conn->on_gone = on_gone;
+    conn->on_gone_ctx = ctx;
     h2o_socket_dont_read(conn->sock, 1);
     h2o_socket_read_start(conn->sock, on_readable);
 }
@@ -128,8 +146,28 @@ void cairn_conn_unpark(cairn_conn_t *conn)
     if (!conn->is_parked)
         return;
     conn->is_parked = false;
+    conn->on_gone = NULL;
     h2o_socket_dont_read(conn->sock, 0);
     h2o_socket_read_stop(conn->sock);
+}
+
+static void keep(h2o_req_t *req, h2o_iovec_t *text)
+{
+    *text = h2o_strdup(&req->pool, text->base, text->len);
+}
+
+void cairn_conn_forget_input(h2o_req_t *req)
+{
+    h2o_socket_t *sock = cairn_conn_of(req)->sock;
+    req->http1_is_persistent = 0; /* else the library would look for the next request in it */
+    keep(req, &req->input.method);
+    keep(req, &req->input.path);
+    req->method = req->input.method;
+    req->path = req->input.path;
+    req->input.authority = req->authority = h2o_iovec_init(NULL, 0);
+    req->headers.size = 0;
+    h2o_buffer_dispose(&sock->input);
+    h2o_buffer_init(&sock->input, &h2o_socket_buffer_prototype);
 }
 
 /* ---------------------------------------------------------------- framing */

@@ -24,7 +24,9 @@ typedef struct st_cairn_conn_t {
     /* the request's token, NULL if none was needed; in the table, see server/gate.h */
     const struct st_cairn_config_token_t *token;
     struct st_cairn_auth_t *auth;
-    bool is_parked; /* polled but not read, while its request waits */
+    bool is_parked;             /* polled but not read, while its request waits */
+    void (*on_gone)(void *ctx); /* called when the client is gone meanwhile; NULL: it may be */
+    void *on_gone_ctx;
     /* pipelining, see server/pipeline.h */
     bool is_corked;
     unsigned handled_in_turn;
@@ -58,6 +60,23 @@ void cairn_conn_shutdown(cairn_conn_t *conn, int how);
  */
 void cairn_conn_park(cairn_conn_t *conn);
 void cairn_conn_unpark(cairn_conn_t *conn);
+
+/**
+ * The same for a request that may wait for long, or be answered without end: `on_gone` is called
+ * when the client has closed its side. A client that has sent something after the request is not
+ * watched any more: ask cairn_conn_has_gone() now and then.
+ */
+void cairn_conn_park_and_watch(cairn_conn_t *conn, void (*on_gone)(void *ctx), void *ctx);
+
+/**
+ * Gives back the buffer that the request was read into, some 8 KiB, for an answer that may last:
+ * the connection ends with it, headers are gone, and what was sent behind the request is not read.
+ * What the access log asks of a request stays.
+ */
+void cairn_conn_forget_input(h2o_req_t *req);
+
+/** Whether the client has closed its side, in order or not. */
+bool cairn_conn_has_gone(const cairn_conn_t *conn);
 
 /**
  * The answer about to be sent ends the connection although bytes of the request may still be

@@ -104,6 +104,20 @@ bool cairn_gate_allows_key(h2o_req_t *req, const char *key, size_t key_bytes)
     return false;
 }
 
+bool cairn_gate_narrow(h2o_req_t *req, cairn_bytes_t *prefix)
+{
+    const struct st_cairn_config_token_t *token = cairn_conn_of(req)->token;
+    cairn_bytes_t bound = {NULL, 0};
+    if (token != NULL && token->prefix != NULL)
+        bound = (cairn_bytes_t){token->prefix, strlen(token->prefix)};
+    if (bound.count <= prefix->count)
+        return bound.count == 0 || cairn_gate_allows_key(req, prefix->base, prefix->count);
+    if (prefix->count != 0 && memcmp(bound.base, prefix->base, prefix->count) != 0)
+        return cairn_gate_allows_key(req, prefix->base, prefix->count);
+    *prefix = bound;
+    return true;
+}
+
 void cairn_gate_dispose(cairn_conn_t *conn)
 {
     cairn_auth_release(conn->auth);

@@ -24,6 +24,12 @@ bool cairn_gate_admit(h2o_req_t *req);
 bool cairn_gate_allows_key(h2o_req_t *req, const char *key, size_t key_bytes);
 
 /**
+ * Narrows the keys that a request asks for, those that begin with `prefix`, to those that it may
+ * see. False, and it has been answered with 403, if these are none.
+ */
+bool cairn_gate_narrow(h2o_req_t *req, cairn_bytes_t *prefix);
+
+/**
  * The tokens of the config are in force for every request that begins after each worker has heard
  * of it, within a turn of its loop; open connections included. Before the workers are started: at
  * once.

@@ -17,7 +17,8 @@
     X(DELETE, "delete")                                                                            \
     X(INCR, "incr")                                                                                \
     X(APPEND, "append")                                                                            \
-    X(BATCH, "batch")
+    X(BATCH, "batch")                                                                              \
+    X(CHANGES, "changes")
 
 typedef enum en_cairn_op_t {
 #define X(name, label) CAIRN_OP_##name,
@@ -42,6 +43,9 @@ typedef struct st_cairn_metrics_t {
     _Atomic uint64_t accept_failures;
     _Atomic uint64_t slow_readers;   /* cut off */
     _Atomic uint64_t bodies_refused; /* while they were arriving */
+    _Atomic uint64_t followers_open; /* requests for changes that are streams or wait */
+    _Atomic uint64_t followers_dropped;
+    _Atomic uint64_t changes_sent;
 } cairn_metrics_t;
 
 /** Adds to a counter. Threads: the worker that owns it. */

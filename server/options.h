@@ -106,6 +106,10 @@
       "operations in one request to /v1/batch") \
     X(limits_idle_timeout_ms, limits, idle_timeout, DURATION, "60s", 100, CAIRN_HOUR_MS, \
       "a connection without a request is closed after this time") \
+    X(limits_wait_ms, limits, wait, DURATION, "60s", 0, CAIRN_HOUR_MS, \
+      "a request for changes may wait for one this long; who asks for more gets this") \
+    X(limits_stall_ms, limits, stall, DURATION, "5s", 100, CAIRN_HOUR_MS, \
+      "a stream of changes ends if its client takes nothing for this time") \
     X(limits_shutdown_timeout_ms, limits, shutdown_timeout, DURATION, "10s", \
       0, 10 * CAIRN_MINUTE_MS, \
       "requests under way may take this long to end when the server stops")

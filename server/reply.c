@@ -39,6 +39,8 @@ static const char *reason_of(int status)
         return "Method Not Allowed";
     case 409:
         return "Conflict";
+    case 410:
+        return "Gone";
     case 411:
         return "Length Required";
     case 412:
@@ -154,6 +156,7 @@ cairn_problem_t cairn_problem_of(cairn_err_t err)
     } rows[] = {
         {CAIRN_ERR_NOT_FOUND, CAIRN_PROBLEM_NOT_FOUND},
         {CAIRN_ERR_PRECONDITION, CAIRN_PROBLEM_PRECONDITION_FAILED},
+        {CAIRN_ERR_COMPACTED, CAIRN_PROBLEM_COMPACTED},
         {CAIRN_ERR_TOO_LARGE, CAIRN_PROBLEM_VALUE_TOO_LARGE},
         {CAIRN_ERR_NOT_A_NUMBER, CAIRN_PROBLEM_NOT_A_NUMBER},
         {CAIRN_ERR_OVERFLOW, CAIRN_PROBLEM_OVERFLOW},

@@ -33,6 +33,7 @@
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(NOT_A_NUMBER, 409, "not_a_number", "The value is not a number")                              \
     X(OVERFLOW, 409, "overflow", "The sum is too large")                                           \
+    X(COMPACTED, 410, "compacted", "Changes from there on are not all there any more")             \
     X(LENGTH_REQUIRED, 411, "length_required", "A body is required")                               \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "A condition does not hold")                \
     X(VALUE_TOO_LARGE, 413, "value_too_large", "The value is too large")                           \

@@ -13,6 +13,7 @@
 
 #include "server/access_log.h"
 #include "server/batch.h"
+#include "server/changes.h"
 #include "server/clock.h"
 #include "server/conn.h"
 #include "server/gate.h"
@@ -98,7 +99,8 @@ static void route(h2o_req_t *req)
         return;
     if (!is_open)
         cairn_status_reply_loading(req);
-    else if (!cairn_batch_handle(req, path) && !cairn_tutorial_handle(req, path))
+    else if (!cairn_batch_handle(req, path) && !cairn_changes_handle(req, path) &&
+             !cairn_tutorial_handle(req, path))
         cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
                             "see / for what there is; values live under /v1/kv/");
 }

@@ -174,6 +174,13 @@ static void reply_metrics(h2o_req_t *req)
            (double)value_of(&sum.value_bytes_in));
     metric(out, "value_bytes_out_total", "counter", "Bytes of values sent.",
            (double)value_of(&sum.value_bytes_out));
+    metric(out, "followers", "gauge", "Streams of changes, and requests that wait for one.",
+           (double)value_of(&sum.followers_open));
+    metric(out, "followers_dropped_total", "counter",
+           "Streams of changes that were ended because the client did not read.",
+           (double)value_of(&sum.followers_dropped));
+    metric(out, "changes_sent_total", "counter", "Changes sent, to all together.",
+           (double)value_of(&sum.changes_sent));
     metric(out, "access_log_dropped_total", "counter",
            "Lines of the access log that could not be written in time.",
            (double)cairn_access_log_dropped(server->access_log));

@@ -45,6 +45,29 @@ cairn_decode_t cairn_target_decode(const char *text, size_t count, bool plus_is_
     return CAIRN_DECODE_OK;
 }
 
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("-._~", c) != NULL);
+}
+
+size_t cairn_target_encode(const void *bytes, size_t count, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (size_t i = 0; i < count; ++i) {
+        unsigned char c = ((const unsigned char *)bytes)[i];
+        if (is_unreserved(c)) {
+            out[n++] = (char)c;
+            continue;
+        }
+        out[n++] = '%';
+        out[n++] = digits[c >> 4];
+        out[n++] = digits[c & 15];
+    }
+    return n;
+}
+
 bool cairn_target_param(const char *query, size_t count, const char *name, const char **value,
                         size_t *value_count)
 {

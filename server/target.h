@@ -25,6 +25,12 @@ cairn_decode_t cairn_target_decode(const char *text, size_t count, bool plus_is_
                                    size_t room, size_t *decoded, size_t *at);
 
 /**
+ * Encodes bytes so that they stand for themselves in a query: %XX for all but RFC 3986's unreserved
+ * ones. `out` has room for three times `count` bytes. Returns how many there are.
+ */
+size_t cairn_target_encode(const void *bytes, size_t count, char *out);
+
+/**
  * The raw value of a query parameter, undecoded: the first of that name. Names are compared as they
  * stand. False if there is none.
  */

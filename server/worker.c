@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/conn.h"
+#include "server/followers.h"
 #include "server/gate.h"
 #include "server/pending.h"
 #include "server/watchdog.h"
@@ -158,6 +159,7 @@ static void begin_stop(cairn_worker_t *worker)
     close_listeners(worker);
     h2o_context_request_shutdown(&worker->ctx);
     h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
+    cairn_followers_end(worker);
 }
 
 /* ---------------------------------------------------------------- orders from main */
@@ -238,6 +240,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->jobs, cairn_pending_on_jobs);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->tables, cairn_gate_on_tables);
+    cairn_followers_init(worker);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &worker->turn_timeout, TURN_MS);

@@ -15,7 +15,7 @@
 #include "server/config.h"
 #include "server/listen.h"
 #include "server/metrics.h"
-#include "storage/store.h"
+#include "storage/feed.h"
 
 typedef struct st_cairn_worker_t cairn_worker_t;
 
@@ -53,9 +53,10 @@ struct st_cairn_worker_t {
     h2o_multithread_receiver_t writes;
     h2o_multithread_receiver_t loads;
     h2o_multithread_receiver_t jobs;
-    h2o_multithread_receiver_t orders; /* from main */
-    h2o_multithread_receiver_t tables; /* of tokens, from main */
-    struct st_cairn_auth_t *auth;      /* the one in force */
+    h2o_multithread_receiver_t orders;      /* from main */
+    h2o_multithread_receiver_t tables;      /* of tokens, from main */
+    struct st_cairn_followers_t *followers; /* requests that wait for the log to go on */
+    struct st_cairn_auth_t *auth;           /* the one in force */
 
     h2o_accept_ctx_t accept_ctx;
     h2o_socket_t *listeners[CAIRN_LISTEN_MAX]; /* NULL where there is none */

@@ -32,6 +32,21 @@ bool cairn_write_request_param(h2o_req_t *req, const char *name, h2o_iovec_t *va
     return true;
 }
 
+bool cairn_write_request_flag(h2o_req_t *req, const char *name, bool *flag)
+{
+    h2o_iovec_t text;
+    *flag = false;
+    if (!cairn_write_request_param(req, name, &text))
+        return true;
+    if (text.base == NULL)
+        return false;
+    *flag = h2o_memis(text.base, text.len, H2O_STRLIT("true"));
+    if (*flag || h2o_memis(text.base, text.len, H2O_STRLIT("false")))
+        return true;
+    cairn_reply_problem(req, CAIRN_PROBLEM_BAD_REQUEST, "%s is either true or false", name);
+    return false;
+}
+
 static bool read_durability(h2o_req_t *req, cairn_durability_t *durability)
 {
     const cairn_config_t *config = cairn_worker_of(req)->server->config;

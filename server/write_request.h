@@ -32,4 +32,8 @@ bool cairn_write_request_meta(h2o_req_t *req, bool has_ttl, cairn_meta_builder_t
  * and the request has been answered. */
 bool cairn_write_request_param(h2o_req_t *req, const char *name, h2o_iovec_t *value);
 
+/** A parameter that is true or false, false where it is not given. On failure the request has been
+ * answered. */
+bool cairn_write_request_flag(h2o_req_t *req, const char *name, bool *flag);
+
 #endif

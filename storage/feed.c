@@ -295,8 +295,11 @@ cairn_feed_result_t cairn_feed_next(cairn_feed_reader_t *reader, cairn_change_t 
         if (reader->_records_left == 0)
             return CAIRN_FEED_PAUSED;
         reader->err = next_record(reader, &r);
-        if (reader->err == CAIRN_ERR_NOT_FOUND)
+        if (reader->err == CAIRN_ERR_NOT_FOUND) {
+            /* what there was between has been compacted away */
+            reader->_feed->version = reader->_until;
             return CAIRN_FEED_UP_TO_DATE;
+        }
         --reader->_records_left;
         bool is_wanted_one = reader->err == CAIRN_OK && is_wanted(reader, r);
         if (is_wanted_one)

@@ -44,6 +44,7 @@ static const suite_t suites[] = {
     {"http_contract", suite_http_contract},
     {"batch_gets", suite_batch_gets},
     {"http_batch", suite_http_batch},
+    {"http_changes", suite_http_changes},
     {"http_tutorial", suite_http_tutorial},
     {"openapi", suite_openapi},
     {"http_pages", suite_http_pages},

@@ -28,6 +28,7 @@ void suite_target(void);
 void suite_conditions(void);
 void suite_http_values(void);
 void suite_http_contract(void);
+void suite_http_changes(void);
 void suite_http_tutorial(void);
 void suite_batch_gets(void);
 void suite_http_batch(void);

@@ -314,7 +314,8 @@ static const row_t rows[] = {
      CAIRN_SCOPE_WRITE, true},
     {"GET", "/v1/keys?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
     {"GET", "/v1/scan?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
-    {"GET", "/v1/changes?prefix=shop/", NULL, CAIRN_SCOPE_READ, false},
+    {"GET", "/v1/changes?prefix=shop/", NULL, CAIRN_SCOPE_READ, true},
+    {"GET", "/v1/changes?prefix=shed/", NULL, CAIRN_SCOPE_READ, false},
     {"GET", "/favicon.ico", NULL, CAIRN_SCOPE_ADMIN, false},
 };
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))

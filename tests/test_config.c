@@ -247,7 +247,7 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
         same(outcome("limits:\n  colour: red\n"),
              "c.yaml:2: there is no key \"colour\" in limits; the keys here are "
              "value_bytes, connections, queue_ops, queue_bytes, body_bytes, read_rate, batch_ops, "
-             "idle_timeout, shutdown_timeout"));
+             "idle_timeout, wait, stall, shutdown_timeout"));
     CU_ASSERT_TRUE(
         same(outcome("Listen: \":80\"\n"),
              "c.yaml:1: there is no key \"Listen\" at the top; did you mean listen? "
