@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "storage/guard.h"
+#include "storage/keytable.h"
 #include "storage/os.h"
 
 /** how many segments may be mapped at once: the kernel allows a process 65,530 maps by default */
@@ -196,6 +197,7 @@ void cairn_segment_close(cairn_segment_t *segment)
         leave_slot(segment);
     }
     close_file(segment);
+    cairn_keytable_close(atomic_load_explicit(&segment->keys, memory_order_acquire));
     cairn_os->free(segment->stamps);
     cairn_os->free(segment);
 }

@@ -83,6 +83,7 @@ static_assert(offsetof(cairn_segment_footer_t, live_horizon) == 104, "docs/FORMA
 static_assert(offsetof(cairn_segment_footer_t, sum) == 248, "docs/FORMAT.md");
 
 typedef struct st_cairn_space_t cairn_space_t;
+struct st_cairn_keytable_t;
 
 typedef struct st_cairn_segment_t {
     uint64_t first_version; /* 0 while it is the spare */
@@ -106,6 +107,10 @@ typedef struct st_cairn_segment_t {
      * release decrements that pair with the acquire of whoever gives the segment back */
     _Atomic uint32_t pins;
     _Atomic uint32_t *stamps; /* per block: the tick at which it was last known to be in memory */
+    /* once it is sealed, its keys in order; NULL until they are there. Release by upkeep, acquire
+     * by those who have the segment pinned; closed with the segment */
+    _Atomic(struct st_cairn_keytable_t *) keys;
+    uint64_t keys_failed_ns; /* upkeep's: when they could not be made; 0: they have not failed */
 } cairn_segment_t;
 
 /**

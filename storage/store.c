@@ -36,6 +36,7 @@ void cairn_thread_quiescent(void)
 /** in order of urgency */
 static void add_upkeep_jobs(cairn_store_t *store)
 {
+    cairn_upkeep_add(store->upkeep, cairn_store_keytable_job, store);
     cairn_upkeep_add(store->upkeep, cairn_store_checkpoint_job, store);
 }
 
@@ -65,6 +66,7 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
                                        &store->watches, &store->position, &options);
     if (store->writer == NULL)
         return CAIRN_ERR_NOMEM;
+    cairn_store_sweep_keytables(store);
     add_upkeep_jobs(store);
     return store->options.upkeep_by_hand || cairn_upkeep_start(store->upkeep) ? CAIRN_OK
                                                                               : CAIRN_ERR_NOMEM;

@@ -51,6 +51,12 @@ cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_load
 /** Brings a record in and verifies it. Waits for the disk; the segment stays meanwhile. */
 cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset);
 
+/** The job of upkeep that gives each sealed segment its key table. */
+bool cairn_store_keytable_job(void *store, cairn_upkeep_t *upkeep);
+
+/** Removes key tables that belong to no segment, or were never finished; at an open. */
+void cairn_store_sweep_keytables(cairn_store_t *store);
+
 /** The job of upkeep that writes a checkpoint beside running writes, when it is due. */
 bool cairn_store_checkpoint_job(void *store, cairn_upkeep_t *upkeep);
 

@@ -29,6 +29,7 @@ static const suite_t suites[] = {
     {"record", suite_record},
     {"store", suite_store},
     {"decide", suite_decide},
+    {"keytable", suite_keytable},
     {"feed", suite_feed},
     {"faults", suite_faults},
     {"checkpoint", suite_checkpoint},

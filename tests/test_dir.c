@@ -133,7 +133,7 @@ static void foreign_files_are_left_alone(void)
     static const char *const names[] = {"README",
                                         "x.seg",
                                         "0000000000000001-0000.seg.bak",
-                                        "0000000000000001-0000.keys",
+                                        "000000000000001-0000.keys",
                                         "1-0.seg",
                                         "000000000000001-0000.seg",
                                         "000000000000000A-0000.seg",

@@ -1,0 +1,149 @@
+/*
+ * storage/walk.c - the records of a segment one after the other, as copies.
+ */
+#include "storage/walk.h"
+
+#include <urcu-qsbr.h>
+
+#include "storage/guard.h"
+#include "storage/os.h"
+#include "storage/residency.h"
+
+/** the disk is waited for in pieces of this size */
+#define BRING_IN_BYTES ((uint64_t)1 << 20)
+
+void cairn_room_dispose(cairn_room_t *room)
+{
+    cairn_os->free(room->bytes);
+    *room = (cairn_room_t){.bytes = NULL};
+}
+
+static bool make_room(cairn_room_t *room, size_t bytes)
+{
+    if (bytes <= room->_capacity && room->bytes != NULL)
+        return true;
+    cairn_room_dispose(room);
+    room->bytes = cairn_os->alloc(bytes != 0 ? bytes : 1);
+    room->_capacity = room->bytes != NULL ? bytes : 0;
+    return room->bytes != NULL;
+}
+
+void cairn_walk_begin(cairn_walk_t *walk, cairn_segment_t *segment, uint64_t at, uint64_t end)
+{
+    walk->segment = segment;
+    walk->at = walk->_brought_in = at;
+    walk->end = end;
+}
+
+/** a fault on the map would read page by page, each a round trip to the disk */
+static cairn_err_t bring_in(const cairn_segment_t *segment, uint64_t at, uint64_t bytes)
+{
+    /* a disk may take long, and memory that others gave back would wait for it */
+    rcu_thread_offline();
+    cairn_os->will_need(segment->map + at, bytes);
+    int populated = cairn_os->populate(segment->map + at, bytes);
+    rcu_thread_online();
+    return populated < 0 ? CAIRN_ERR_IO : CAIRN_OK;
+}
+
+/** the bytes from here on, and some of what will be asked for next */
+static cairn_err_t bring_in_ahead(cairn_walk_t *walk, uint64_t bytes)
+{
+    uint64_t left = walk->end - walk->at;
+    if (walk->at + bytes <= walk->_brought_in)
+        return CAIRN_OK;
+    if (bytes < BRING_IN_BYTES)
+        bytes = left < BRING_IN_BYTES ? left : BRING_IN_BYTES;
+    cairn_err_t err = bring_in(walk->segment, walk->at, bytes);
+    walk->_brought_in = walk->at + bytes;
+    return err;
+}
+
+/** copies from the record: bytes that have been brought in, or that are faulted in one by one */
+static cairn_err_t copy(const cairn_walk_t *walk, uint64_t offset, void *to, uint64_t count)
+{
+    return cairn_guard_copy(to, walk->segment->map + walk->at + offset, count) ? CAIRN_OK
+                                                                               : CAIRN_ERR_IO;
+}
+
+/** how long the record would be in front of its value; false where it cannot be one */
+static bool measure(const cairn_walk_t *walk, uint64_t *head)
+{
+    *head = CAIRN_RECORD_HEAD_BYTES + (uint64_t)walk->record.key_bytes + walk->record.meta_bytes;
+    return *head <= sizeof(walk->_room) && *head <= walk->end - walk->at;
+}
+
+static cairn_err_t judge(const cairn_walk_t *walk)
+{
+    return cairn_record_head_is_valid(&walk->record, walk->end - walk->at, walk->segment->salt,
+                                      walk->at)
+               ? CAIRN_OK
+               : CAIRN_ERR_DAMAGED;
+}
+
+cairn_err_t cairn_walk_look(cairn_walk_t *walk)
+{
+    uint64_t head = CAIRN_RECORD_HEAD_BYTES;
+    if (walk->at >= walk->end)
+        return CAIRN_ERR_NOT_FOUND;
+    if (walk->end - walk->at < head)
+        return CAIRN_ERR_DAMAGED;
+    cairn_err_t err = bring_in_ahead(walk, head);
+    if (err == CAIRN_OK)
+        err = copy(walk, 0, &walk->record, head);
+    if (err == CAIRN_OK && !measure(walk, &head))
+        err = CAIRN_ERR_DAMAGED;
+    if (err == CAIRN_OK)
+        err = bring_in_ahead(walk, head);
+    if (err == CAIRN_OK)
+        err =
+            copy(walk, CAIRN_RECORD_HEAD_BYTES, &walk->record + 1, head - CAIRN_RECORD_HEAD_BYTES);
+    return err == CAIRN_OK ? judge(walk) : err;
+}
+
+void cairn_walk_step(cairn_walk_t *walk)
+{
+    walk->at += cairn_record_bytes(&walk->record);
+}
+
+/** where what is wanted lies in memory already, no call of the system is needed to know it */
+static cairn_err_t bring_in_some(const cairn_walk_t *walk, uint64_t bytes)
+{
+    return cairn_residency_check(walk->segment, walk->at, bytes)
+               ? CAIRN_OK
+               : bring_in(walk->segment, walk->at, bytes);
+}
+
+cairn_err_t cairn_walk_look_at(cairn_walk_t *walk, uint64_t at)
+{
+    uint64_t head = CAIRN_RECORD_HEAD_BYTES;
+    walk->at = walk->_brought_in = at;
+    if (at > walk->end || walk->end - at < head)
+        return CAIRN_ERR_DAMAGED;
+    cairn_err_t err = bring_in_some(walk, head);
+    if (err == CAIRN_OK)
+        err = copy(walk, 0, &walk->record, head);
+    if (err == CAIRN_OK && !measure(walk, &head))
+        err = CAIRN_ERR_DAMAGED;
+    if (err == CAIRN_OK)
+        err = bring_in_some(walk, head);
+    if (err == CAIRN_OK)
+        err =
+            copy(walk, CAIRN_RECORD_HEAD_BYTES, &walk->record + 1, head - CAIRN_RECORD_HEAD_BYTES);
+    return err == CAIRN_OK ? judge(walk) : err;
+}
+
+cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room)
+{
+    const cairn_record_t *r = &walk->record;
+    uint64_t head = (uint64_t)r->key_bytes + r->meta_bytes;
+    if (!make_room(room, r->value_bytes))
+        return CAIRN_ERR_NOMEM;
+    cairn_err_t err = bring_in_ahead(walk, CAIRN_RECORD_HEAD_BYTES + head + r->value_bytes);
+    if (err == CAIRN_OK)
+        err = copy(walk, CAIRN_RECORD_HEAD_BYTES + head, room->bytes, r->value_bytes);
+    if (err != CAIRN_OK)
+        return err;
+    const cairn_bytes_t pieces[] = {{cairn_record_key(r), head}, {room->bytes, r->value_bytes}};
+    return cairn_record_body_sum(pieces, 2) == r->body_sum ? CAIRN_OK : CAIRN_ERR_DAMAGED;
+}
