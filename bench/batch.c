@@ -222,7 +222,7 @@ static double seconds_now(void)
 static double cpu_seconds(unsigned long pid)
 {
     char path[64];
-    unsigned long user, system;
+    unsigned long user = 0, system = 0;
     snprintf(path, sizeof(path), "/proc/%lu/stat", pid);
     FILE *file = fopen(path, "r");
     if (file == NULL ||

@@ -117,9 +117,9 @@ bool loop_disk_cut_power(loop_disk_t *disk)
 /** where on the disk a byte of the file lies; 0 if it cannot be told */
 static uint64_t place_of(const char *path, uint64_t at)
 {
-    struct {
+    union {
         struct fiemap map;
-        struct fiemap_extent extent;
+        char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
     } query = {
         .map = {
             .fm_start = at, .fm_length = 1, .fm_extent_count = 1, .fm_flags = FIEMAP_FLAG_SYNC}};
@@ -128,7 +128,8 @@ static uint64_t place_of(const char *path, uint64_t at)
         fd >= 0 && ioctl(fd, FS_IOC_FIEMAP, &query) == 0 && query.map.fm_mapped_extents == 1;
     if (fd >= 0)
         close(fd);
-    return is_told ? query.extent.fe_physical + (at - query.extent.fe_logical) : 0;
+    const struct fiemap_extent *extent = &query.map.fm_extents[0];
+    return is_told ? extent->fe_physical + (at - extent->fe_logical) : 0;
 }
 
 bool loop_disk_lose_end_of(loop_disk_t *disk, const char *path, uint64_t from)
