@@ -131,6 +131,69 @@ void exchange_raw(http_conn_t *conn, const void *bytes, size_t count, const char
     must_be_answered(conn, http_read_response(conn, method, res), bytes);
 }
 
+uint64_t exchange_version(http_conn_t *conn, const char *method, const char *target,
+                          const char *headers, const char *body, int status)
+{
+    http_response_t res;
+    exchange(conn, method, target, headers, body, body != NULL ? strlen(body) : 0, &res);
+    uint64_t version = http_header(&res, "etag") != NULL ? version_of(&res) : 0;
+    if (res.status != status)
+        fprintf(stderr, "\n    %s %s: %d %s", method, target, res.status, res.body);
+    CU_ASSERT_EQUAL(res.status, status);
+    http_response_dispose(&res);
+    return version;
+}
+
+bool exchange_is_problem(http_conn_t *conn, const char *method, const char *target,
+                         const char *headers, const char *body, int status, const char *code)
+{
+    http_response_t res;
+    exchange(conn, method, target, headers, body, body != NULL ? strlen(body) : 0, &res);
+    bool is_right = is_problem(&res, status, code);
+    http_response_dispose(&res);
+    return is_right;
+}
+
+bool exchange_gives(http_conn_t *conn, const char *target, const char *text)
+{
+    http_response_t res;
+    exchange(conn, "GET", target, NULL, NULL, 0, &res);
+    bool has = res.status == 200 && body_is(&res, text, strlen(text));
+    if (!has)
+        fprintf(stderr, "\n    %s: %d %.80s", target, res.status, res.body);
+    http_response_dispose(&res);
+    return has;
+}
+
+const char *tagged(const char *name, uint64_t version)
+{
+    static char lines[4][64];
+    static size_t next;
+    char *line = lines[next++ % 4];
+    snprintf(line, sizeof(lines[0]), "%s: \"%" PRIu64 "\"\r\n", name, version);
+    return line;
+}
+
+const char *dated(const char *name, time_t t)
+{
+    static char lines[4][96];
+    static size_t next;
+    char *line = lines[next++ % 4], date[64];
+    struct tm tm;
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&t, &tm));
+    snprintf(line, sizeof(lines[0]), "%s: %s\r\n", name, date);
+    return line;
+}
+
+time_t date_of(const http_response_t *res, const char *name)
+{
+    struct tm tm = {.tm_mday = 1};
+    const char *text = http_header(res, name);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm));
+    return timegm(&tm);
+}
+
 bool site_answers(const site_t *site)
 {
     http_conn_t conn;

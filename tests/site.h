@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "tests/http_client.h"
 #include "tests/server_process.h"
@@ -51,6 +52,17 @@ void exchange(http_conn_t *conn, const char *method, const char *target, const c
 int exchange_status(http_conn_t *conn, const char *method, const char *target, const char *headers,
                     const void *body, size_t body_bytes);
 
+/** One exchange that must have this status; the version in its ETag, 0 if there is none. */
+uint64_t exchange_version(http_conn_t *conn, const char *method, const char *target,
+                          const char *headers, const char *body, int status);
+
+/** Whether one exchange ends in this problem, on a connection that lives on. */
+bool exchange_is_problem(http_conn_t *conn, const char *method, const char *target,
+                         const char *headers, const char *body, int status, const char *code);
+
+/** Whether a GET gives this text. */
+bool exchange_gives(http_conn_t *conn, const char *target, const char *text);
+
 /** Sends these bytes as they are and reads one answer. */
 void exchange_raw(http_conn_t *conn, const void *bytes, size_t count, const char *method,
                   http_response_t *res);
@@ -69,6 +81,15 @@ bool detail_has(const http_response_t *res, const char *text);
 
 /** Whether there is such a header and it says exactly this; prints what it says if not. */
 bool header_is(const http_response_t *res, const char *name, const char *expected);
+
+/** A header line with this version as its ETag, in memory that the next few calls reuse. */
+const char *tagged(const char *name, uint64_t version);
+
+/** A header line with this date, likewise. */
+const char *dated(const char *name, time_t t);
+
+/** The date that a header of an answer has. */
+time_t date_of(const http_response_t *res, const char *name);
 
 /** Whether the body is these bytes. */
 bool body_is(const http_response_t *res, const void *bytes, size_t count);
