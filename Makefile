@@ -25,7 +25,7 @@ CLIENT_LIBS := -lcurl -ljansson
 # Debian packages: to build, to run the tests, to measure, to work on the code
 BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
               libyaml-dev libjansson-dev libcurl4-openssl-dev
-TEST_PKGS := libcunit1-dev haproxy wrk curl jq groff-base pkg-config
+TEST_PKGS := libcunit1-dev dpkg-dev haproxy wrk curl jq groff-base pkg-config
 BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 procps \
               util-linux
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
@@ -132,6 +132,7 @@ install-bin: all
 	install -d $(TO)/share/doc/cairn/configs $(TO)/share/man/man1
 	install -m 644 $(wildcard configs/*) $(TO)/share/doc/cairn/configs
 	install -m 644 docs/man/*.1 $(TO)/share/man/man1
+	install -m 644 README.md $(wildcard docs/*.md docs/*.yaml) $(TO)/share/doc/cairn
 	install -D -m 644 packaging/cairn.bash $(TO)/share/bash-completion/completions/cairn
 install-lib: lib
 	install -D -m 644 client/cairn.h $(TO)/include/cairn.h
@@ -143,6 +144,12 @@ install-lib: lib
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    client/cairn.pc.in >$(LIBTO)/pkgconfig/cairn.pc
 	install -m 644 $(EXAMPLE_SRC) $(TO)/share/doc/cairn/examples
+
+DEB_PKGS := dpkg-dev binutils
+.PHONY: deb
+deb: all lib ## build Debian packages in build/deb
+	$(call install_missing,$(DEB_PKGS))
+	packaging/deb/build.sh $(VERSION) $(BUILD) $(BUILD)/deb
 
 # ---------------------------------------------------------------- testing
 .PHONY: test check asan tsan soak

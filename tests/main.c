@@ -72,6 +72,7 @@ static const suite_t suites[] = {
     {"client", suite_client},
     {"client_faults", suite_client_faults},
     {"install", suite_install},
+    {"configs", suite_configs},
     {"command", suite_command},
 };
 

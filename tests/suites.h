@@ -58,6 +58,7 @@ void suite_history(void);
 void suite_client(void);
 void suite_client_faults(void);
 void suite_install(void);
+void suite_configs(void);
 void suite_command(void);
 
 #endif
