@@ -2,7 +2,7 @@
  * bench/restart.c - stores to start on, and how long a server takes until it is ready.
  *
  *   fill DIR KEYS              puts so many keys into an empty store and closes it
- *   overwrite DIR KEYS BYTES   opens it, writes so many bytes of log over them, and is killed
+ *   overwrite DIR KEYS BYTES   writes so many bytes of log over keys anywhere in it, and is killed
  *   fill-redis SOCKET KEYS     the same keys and values into an empty Redis
  *   time ADDRESS SIGNAL COMMAND...
  *                              runs a server, prints the milliseconds from its start to its first
@@ -61,15 +61,16 @@ static void make(uint64_t number, uint8_t *key, uint8_t *value)
         value[at] = (uint8_t)(words[at / 8 % 2] >> at % 8 * 8);
 }
 
-/** `count` puts, over keys 0 to `keys` - 1 again and again; on disk when it returns */
-static void put_all(void *db, uint64_t keys, uint64_t count)
+/** `count` puts of keys below `keys`, one after the other or anywhere; on disk when it returns */
+static void put_all(void *db, uint64_t keys, uint64_t count, bool anywhere)
 {
     static uint8_t key_bytes[BATCH * ENGINE_KEY_BYTES], value_bytes[BATCH * ENGINE_VALUE_BYTES];
     void *writer = engine_cairn.writer_create(db);
     for (uint64_t done = 0; done < count;) {
         engine_batch_t batch = {.keys = key_bytes, .values = value_bytes};
         for (; batch.count < BATCH && done < count; ++batch.count, ++done)
-            make(done % keys, key_bytes + batch.count * ENGINE_KEY_BYTES,
+            make(anywhere ? mix(done + keys) % keys : done,
+                 key_bytes + batch.count * ENGINE_KEY_BYTES,
                  value_bytes + batch.count * ENGINE_VALUE_BYTES);
         engine_cairn.put(writer, &batch, done == count);
     }
@@ -79,13 +80,13 @@ static void put_all(void *db, uint64_t keys, uint64_t count)
 static void fill(const char *path, uint64_t keys)
 {
     void *db = engine_cairn.open(path, keys);
-    put_all(db, keys, keys);
+    put_all(db, keys, keys, false);
     engine_cairn.close(db);
 }
 
 static void overwrite(const char *path, uint64_t keys, uint64_t bytes)
 {
-    put_all(engine_cairn.open(path, keys), keys, bytes / RECORD_BYTES);
+    put_all(engine_cairn.open(path, keys), keys, bytes / RECORD_BYTES, true);
     raise(SIGKILL);
 }
 

@@ -186,6 +186,13 @@ cairn_index_dump_result_t cairn_index_load(void *mapping, size_t count, bool ver
 /** Reads a whole dump and says whether it is what was written: OK, FOREIGN, SIZE, DAMAGED. */
 cairn_index_dump_result_t cairn_index_verify(const void *bytes, size_t count);
 
+/**
+ * The same for one part of `parts`, from 0 on, so that several threads share the work: the dump is
+ * what was written if all of them are OK.
+ */
+cairn_index_dump_result_t cairn_index_verify_part(const void *bytes, size_t count, unsigned part,
+                                                  unsigned parts);
+
 /** Says a result in words for a log; lives for ever. */
 const char *cairn_index_dump_text(cairn_index_dump_result_t result);
 

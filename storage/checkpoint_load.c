@@ -18,7 +18,7 @@
 /** what a thread reads at a time */
 #define PIECE_BYTES ((uint64_t)2 << 20)
 /** copying and faulting in is work for a few cores; a disk is kept busy by as many */
-#define READERS_MAX 4
+#define HELPERS_MAX 4
 
 /* ---------------------------------------------------------------- header and table */
 
@@ -123,7 +123,7 @@ void cairn_checkpoint_close(cairn_checkpoint_image_t *image)
 
 /* ---------------------------------------------------------------- the dump */
 
-/** what the threads that read share */
+/** what the threads share */
 typedef struct st_reading_t {
     int fd;
     uint8_t *base;
@@ -169,24 +169,41 @@ static void read_pieces(reading_t *reading, bool tells)
         atomic_store_explicit(&reading->err, -ECANCELED, memory_order_relaxed);
 }
 
-static void *reader_main(void *arg)
+/** one of the threads that share the work, the calling one too: it is number 0 */
+typedef struct st_helper_t {
+    pthread_t thread;
+    reading_t *reading;
+    unsigned number, count; /* this one, and how many there are */
+    cairn_index_dump_result_t verdict;
+} helper_t;
+
+static void *read_main(void *arg)
 {
-    read_pieces(arg, false);
+    helper_t *helper = arg;
+    read_pieces(helper->reading, helper->number == 0);
     return NULL;
 }
 
-/** reads all of it, beside this thread on as many others as there are to be had and to be used */
-static int read_all(reading_t *reading)
+static void *verify_main(void *arg)
 {
-    pthread_t threads[READERS_MAX - 1];
-    unsigned count = 0;
-    while (count < READERS_MAX - 1 && (count + 1) * PIECE_BYTES < reading->bytes &&
-           pthread_create(&threads[count], NULL, reader_main, reading) == 0)
-        ++count;
-    read_pieces(reading, true);
-    for (unsigned i = 0; i < count; ++i)
-        pthread_join(threads[i], NULL);
-    return atomic_load_explicit(&reading->err, memory_order_relaxed);
+    helper_t *helper = arg;
+    helper->verdict = cairn_index_verify_part(helper->reading->base, helper->reading->bytes,
+                                              helper->number, helper->count);
+    return NULL;
+}
+
+/** runs all of them; what no thread is to be had for, this one does itself */
+static void share(helper_t *helpers, unsigned count, void *(*work)(void *))
+{
+    bool is_started[HELPERS_MAX] = {false};
+    for (unsigned i = 1; i < count; ++i)
+        is_started[i] = pthread_create(&helpers[i].thread, NULL, work, &helpers[i]) == 0;
+    work(&helpers[0]);
+    for (unsigned i = 1; i < count; ++i)
+        if (is_started[i])
+            pthread_join(helpers[i].thread, NULL);
+        else
+            work(&helpers[i]);
 }
 
 static cairn_err_t read_err(int r, char *why)
@@ -209,6 +226,24 @@ static cairn_err_t load_err(cairn_index_dump_result_t result, char *why)
     return result == CAIRN_INDEX_DUMP_NOMEM ? CAIRN_ERR_NOMEM : CAIRN_ERR_CORRUPT;
 }
 
+/** reads and verifies all of it into reading->base */
+static cairn_err_t read_dump(reading_t *reading, char *why)
+{
+    helper_t helpers[HELPERS_MAX];
+    uint64_t pieces = reading->bytes / PIECE_BYTES + 1;
+    unsigned count = pieces < HELPERS_MAX ? (unsigned)pieces : HELPERS_MAX;
+    for (unsigned i = 0; i < count; ++i)
+        helpers[i] = (helper_t){.reading = reading, .number = i, .count = count};
+    share(helpers, count, read_main);
+    cairn_err_t err = read_err(atomic_load_explicit(&reading->err, memory_order_relaxed), why);
+    if (err != CAIRN_OK)
+        return err;
+    share(helpers, count, verify_main);
+    for (unsigned i = 0; i < count && err == CAIRN_OK; ++i)
+        err = load_err(helpers[i].verdict, why);
+    return err;
+}
+
 cairn_err_t cairn_checkpoint_load(const cairn_checkpoint_image_t *image,
                                   bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx,
                                   cairn_index_t **index, char *why)
@@ -220,9 +255,9 @@ cairn_err_t cairn_checkpoint_load(const cairn_checkpoint_image_t *image,
         snprintf(why, CAIRN_ERRMSG_BYTES, "no memory for the index");
         return CAIRN_ERR_NOMEM;
     }
-    cairn_err_t err = read_err(read_all(&reading), why);
-    if (err == CAIRN_OK)
-        err = load_err(cairn_index_load(reading.base, reading.bytes, true, index), why);
+    cairn_err_t err = read_dump(&reading, why);
+    if (err == CAIRN_OK) /* every byte has just been verified */
+        err = load_err(cairn_index_load(reading.base, reading.bytes, false, index), why);
     if (err != CAIRN_OK)
         cairn_os->free_pages(reading.base, reading.bytes);
     return err;
