@@ -25,14 +25,18 @@
     X(BAD_CONDITION, 400, "bad_condition", "Malformed condition")                                  \
     X(BAD_NUMBER, 400, "bad_number", "Malformed number")                                           \
     X(BAD_VERSION, 400, "bad_version", "No such version")                                          \
+    X(BAD_NAME, 400, "bad_name", "Not a name for a snapshot")                                      \
     X(UNAUTHORIZED, 401, "unauthorized", "A token is needed")                                      \
     X(FORBIDDEN, 403, "forbidden", "The token does not allow this")                                \
     X(CROSS_SITE, 403, "cross_site", "Request from another site refused")                          \
     X(NOT_FOUND, 404, "not_found", "No such key")                                                  \
     X(NO_SUCH_PATH, 404, "no_such_path", "No such path")                                           \
+    X(NO_SUCH_SNAPSHOT, 404, "no_such_snapshot", "No such snapshot")                               \
     X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "Method not allowed")                         \
     X(NOT_A_NUMBER, 409, "not_a_number", "The value is not a number")                              \
     X(OVERFLOW, 409, "overflow", "The sum is too large")                                           \
+    X(SNAPSHOT_EXISTS, 409, "snapshot_exists", "There is such a snapshot")                         \
+    X(IN_MEMORY, 409, "in_memory", "The store is in memory only")                                  \
     X(COMPACTED, 410, "compacted", "Changes from there on are not all there any more")             \
     X(LENGTH_REQUIRED, 411, "length_required", "A body is required")                               \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "A condition does not hold")                \
@@ -45,6 +49,7 @@
     X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The headers are too large")                    \
     X(DAMAGED, 500, "damaged", "The stored value is damaged")                                      \
     X(READ_FAILED, 500, "read_failed", "The disk could not read the value")                        \
+    X(WRITE_FAILED, 500, "write_failed", "The disk failed")                                        \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(LOADING, 503, "loading", "The store is still loading")                                       \
     X(QUEUE_FULL, 503, "queue_full", "Too many writes are waiting")                                \

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "server/access_log.h"
+#include "server/admin.h"
 #include "server/batch.h"
 #include "server/changes.h"
 #include "server/clock.h"
@@ -100,7 +101,7 @@ static void route(h2o_req_t *req)
     if (!is_open)
         cairn_status_reply_loading(req);
     else if (!cairn_batch_handle(req, path) && !cairn_changes_handle(req, path) &&
-             !cairn_tutorial_handle(req, path))
+             !cairn_admin_handle(req, path) && !cairn_tutorial_handle(req, path))
         cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
                             "see / for what there is; values live under /v1/kv/");
 }

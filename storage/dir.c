@@ -189,6 +189,18 @@ Fail:
     return err;
 }
 
+uint64_t cairn_dir_durable_version(int dir_fd)
+{
+    char errmsg[CAIRN_ERRMSG_BYTES];
+    cairn_dir_t dir = {.fd = dir_fd};
+    int fd = cairn_os->open(dir_fd, STORE_NAME, O_RDONLY);
+    if (fd < 0)
+        return 0;
+    cairn_err_t err = read_store(&dir, fd, "", errmsg);
+    cairn_os->close(fd);
+    return err == CAIRN_OK ? dir.durable_version : 0;
+}
+
 void cairn_dir_close(cairn_dir_t *dir)
 {
     if (dir->lock_fd >= 0)

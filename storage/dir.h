@@ -45,6 +45,9 @@ void cairn_dir_close(cairn_dir_t *dir);
  */
 cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version);
 
+/** What the STORE of an open directory says is durable, 0 if it cannot be read. */
+uint64_t cairn_dir_durable_version(int fd);
+
 /** Makes renames and new names durable. */
 cairn_err_t cairn_dir_sync(const cairn_dir_t *dir);
 

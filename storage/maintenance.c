@@ -247,6 +247,14 @@ void cairn_maintenance_rolled(cairn_maintenance_t *m, cairn_segment_t *active,
     pthread_mutex_unlock(&m->mutex);
 }
 
+void cairn_maintenance_wait(cairn_maintenance_t *m)
+{
+    pthread_mutex_lock(&m->mutex);
+    while (m->has_rolled)
+        pthread_cond_wait(&m->cond, &m->mutex);
+    pthread_mutex_unlock(&m->mutex);
+}
+
 void cairn_maintenance_note_commit_bytes(cairn_maintenance_t *m, uint64_t bytes)
 {
     uint64_t average = atomic_load_explicit(&m->commit_bytes, memory_order_relaxed);

@@ -41,6 +41,9 @@ cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *maintenance, cairn
 void cairn_maintenance_rolled(cairn_maintenance_t *maintenance, cairn_segment_t *active,
                               cairn_segment_t *previous, uint64_t durable_version);
 
+/** Waits until what the last roll has left to do is done. Threads: any that may wait. */
+void cairn_maintenance_wait(cairn_maintenance_t *maintenance);
+
 /** How large the latest commits have been, so that spares are zero-filled only where that pays. */
 void cairn_maintenance_note_commit_bytes(cairn_maintenance_t *maintenance, uint64_t bytes);
 

@@ -79,6 +79,26 @@ static int real_unlink(int dir, const char *name)
     return result(unlinkat(dir, name, 0));
 }
 
+static int real_make_dir(int dir, const char *name)
+{
+    return result(mkdirat(dir, name, 0750));
+}
+
+static int real_open_subdir(int dir, const char *name)
+{
+    return result(openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+static int real_remove_dir(int dir, const char *name)
+{
+    return result(unlinkat(dir, name, AT_REMOVEDIR));
+}
+
+static int real_link(int dir, const char *name, int to_dir)
+{
+    return result(linkat(dir, name, to_dir, name, 0));
+}
+
 static int real_lock(int dir, const char *name)
 {
     int fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
@@ -314,6 +334,10 @@ const cairn_os_t cairn_os_real = {
     .sync_dir = real_sync_dir,
     .rename = real_rename,
     .unlink = real_unlink,
+    .make_dir = real_make_dir,
+    .open_subdir = real_open_subdir,
+    .remove_dir = real_remove_dir,
+    .link = real_link,
     .lock = real_lock,
     .open = real_open,
     .memory_file = real_memory_file,

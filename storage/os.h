@@ -28,6 +28,10 @@ typedef struct st_cairn_os_t {
     int (*sync_dir)(int dir);
     int (*rename)(int dir, const char *from, const char *to);
     int (*unlink)(int dir, const char *name);
+    int (*make_dir)(int dir, const char *name);         /* mode 0750; -EEXIST */
+    int (*open_subdir)(int dir, const char *name);      /* a descriptor */
+    int (*remove_dir)(int dir, const char *name);       /* an empty one */
+    int (*link)(int dir, const char *name, int to_dir); /* a second name, the same, elsewhere */
     int (*lock)(int dir, const char *name); /* a descriptor that holds the lock; -EWOULDBLOCK */
 
     /* files */

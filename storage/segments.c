@@ -88,6 +88,27 @@ cairn_segment_t *cairn_segments_pin_at(cairn_segments_t *segments, uint64_t vers
     return segment;
 }
 
+static bool is_sealed(const cairn_segment_t *segment)
+{
+    return atomic_load_explicit(&segment->sealed, memory_order_acquire);
+}
+
+size_t cairn_segments_pin_sealed(cairn_segments_t *segments, cairn_segment_t **list, size_t room,
+                                 uint64_t *last)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&segments->mutex);
+    while (n < segments->count && is_sealed(segments->list[n]))
+        ++n;
+    *last = n < segments->count ? segments->list[n]->first_version - 1 : UINT64_MAX;
+    for (size_t i = 0; i < n && n <= room; ++i) {
+        list[i] = segments->list[i];
+        cairn_segment_pin(list[i]);
+    }
+    pthread_mutex_unlock(&segments->mutex);
+    return n;
+}
+
 uint64_t cairn_segments_dropped_version(cairn_segments_t *segments)
 {
     pthread_mutex_lock(&segments->mutex);

@@ -41,6 +41,15 @@ cairn_segment_t *cairn_segments_pin_at(cairn_segments_t *segments, uint64_t vers
                                        uint64_t *dropped_version);
 
 /**
+ * Pins the sealed segments up to the first one that is not, and puts them into `list`, which has
+ * room for `room`. Returns how many there are; if that is more than `room`, none is pinned. `*last`
+ * becomes the last version they cover, UINT64_MAX if there is none that is not sealed. Threads: any
+ * that is online to QSBR.
+ */
+size_t cairn_segments_pin_sealed(cairn_segments_t *segments, cairn_segment_t **list, size_t room,
+                                 uint64_t *last);
+
+/**
  * The highest version of a delete or an expired value that compaction has ever dropped, 0 if none:
  * before it, not all deletes are there any more. Raised before the segment that lacks them is in
  * the list.

@@ -14,6 +14,7 @@
 #include "storage/reclaimer.h"
 #include "storage/recovery.h"
 #include "storage/residency.h"
+#include "storage/snapshot.h"
 #include "storage/store_internal.h"
 
 void cairn_thread_register(void)
@@ -121,6 +122,7 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
         err = CAIRN_ERR_NOMEM;
     }
     if (err == CAIRN_OK) {
+        cairn_store_clean_snapshots(store);
         rcu_register_thread(); /* replaying reads the index */
         err = recover_and_start(store, errmsg);
         rcu_unregister_thread();
@@ -433,7 +435,7 @@ void cairn_store_load(cairn_store_t *store, cairn_load_t *load)
 
 void cairn_store_rehash(const cairn_store_t *store, cairn_write_t *write)
 {
-    if (write->op != CAIRN_WRITE_SYNC)
+    if (write->op != CAIRN_WRITE_SYNC && write->op != CAIRN_WRITE_ROLL)
         write->key = cairn_store_key(store, write->key.bytes, write->key.count);
 }
 

@@ -161,7 +161,8 @@ typedef enum en_cairn_write_op_t {
     CAIRN_WRITE_INCR,   /* adds to a decimal number; a missing one counts as 0 */
     CAIRN_WRITE_APPEND, /* adds bytes at the end; to a missing value as PUT */
     CAIRN_WRITE_SYNC,   /* writes nothing: done once everything up to a version is on disk */
-    CAIRN_WRITE_GET     /* writes nothing: finds the value as the writes before it leave it */
+    CAIRN_WRITE_ROLL, /* writes nothing: all before it is on disk, in segments that are done with */
+    CAIRN_WRITE_GET   /* writes nothing: finds the value as the writes before it leave it */
 } cairn_write_op_t;
 
 typedef struct st_cairn_write_t cairn_write_t;
@@ -252,6 +253,7 @@ bool cairn_number_parse(const void *text, size_t count, int64_t *number);
 cairn_write_t *cairn_write_create(cairn_write_op_t op, const cairn_key_t *key, cairn_bytes_t meta,
                                   cairn_bytes_t value);
 cairn_write_t *cairn_write_create_sync(uint64_t version);
+cairn_write_t *cairn_write_create_roll(void); /* not for batches */
 void cairn_write_destroy(cairn_write_t *write);
 
 /**

@@ -34,6 +34,8 @@
     X(CAIRN_ERR_ABORTED, "another operation of the atomic batch failed, and nothing was applied")  \
     X(CAIRN_ERR_LOCKED, "another process has the store open")                                      \
     X(CAIRN_ERR_CORRUPT, "the store is corrupt")                                                   \
+    X(CAIRN_ERR_EXISTS, "there is one of that name")                                               \
+    X(CAIRN_ERR_IN_MEMORY, "the store is in memory only")                                          \
     X(CAIRN_ERR_COMPACTED, "deletes after this version have been compacted away: begin anew from " \
                            "0")
 

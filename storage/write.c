@@ -101,6 +101,14 @@ cairn_write_t *cairn_write_create_sync(uint64_t version)
     return write;
 }
 
+cairn_write_t *cairn_write_create_roll(void)
+{
+    cairn_write_t *write = cairn_os->alloc(sizeof(*write));
+    if (write != NULL)
+        *write = (cairn_write_t){.op = CAIRN_WRITE_ROLL};
+    return write;
+}
+
 void cairn_write_destroy(cairn_write_t *write)
 {
     if (write != NULL)

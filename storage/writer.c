@@ -349,9 +349,25 @@ static cairn_err_t roll(cairn_writer_t *w)
     return CAIRN_OK;
 }
 
+/** goes on in a new segment because somebody asks for it; one without records need not end */
+static void roll_on_request(cairn_writer_t *w, size_t at)
+{
+    const cairn_segment_t *active = w->log.active;
+    bool has_records = active != NULL && active->counts.last_version >= active->first_version;
+    w->batch[at]->err = has_records ? roll(w) : CAIRN_OK;
+    w->batch[at]->version = w->log.last_version;
+    note_feeds(w);
+    settle(w, at);
+    answer(w);
+}
+
 /** commits a run of the batch that begins at `from`; returns where the next begins */
 static size_t commit_some(cairn_writer_t *w, size_t from)
 {
+    if (w->batch[from]->op == CAIRN_WRITE_ROLL) {
+        roll_on_request(w, from);
+        return from + 1;
+    }
     uint64_t now_ms = cairn_clock_now(w->clock);
     bool is_open = false;
     admission_t admission = ADMITTED;
@@ -359,7 +375,7 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     cairn_clock_raise(w->clock, now_ms);
     cairn_overlay_clear(&w->overlay);
     w->must_sync = false;
-    while (to < w->batch_count && admission == ADMITTED) {
+    while (to < w->batch_count && admission == ADMITTED && w->batch[to]->op != CAIRN_WRITE_ROLL) {
         count = w->batch[to]->_atomic_count;
         admission = count == 1 ? admit(w, w->batch[to], &is_open, now_ms)
                                : cairn_writer_admit_batch(w, to, &is_open, now_ms);

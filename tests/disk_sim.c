@@ -774,6 +774,14 @@ static bool sim_is_resident(const void *base, size_t bytes)
     return true;
 }
 
+/* a disk is one directory: there is none in it */
+static int sim_open_subdir(int dir, const char *name)
+{
+    (void)dir;
+    (void)name;
+    return -ENOENT;
+}
+
 static cairn_os_t table;
 
 void disk_sim_install(void)
@@ -784,6 +792,7 @@ void disk_sim_install(void)
     table.sync_dir = sim_sync_dir;
     table.rename = sim_rename;
     table.unlink = sim_unlink;
+    table.open_subdir = sim_open_subdir;
     table.lock = sim_lock;
     table.open = sim_open;
     table.memory_file = sim_memory_file;

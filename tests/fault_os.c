@@ -100,6 +100,33 @@ static int fault_unlink(int dir, const char *name)
     return cairn_os_real.unlink(dir, name);
 }
 
+static int fault_make_dir(int dir, const char *name)
+{
+    FAIL_IF_STAGED(make_dir);
+    FAIL_IF_FROZEN();
+    return cairn_os_real.make_dir(dir, name);
+}
+
+static int fault_open_subdir(int dir, const char *name)
+{
+    FAIL_IF_STAGED(open_subdir);
+    return cairn_os_real.open_subdir(dir, name);
+}
+
+static int fault_remove_dir(int dir, const char *name)
+{
+    FAIL_IF_STAGED(remove_dir);
+    FAIL_IF_FROZEN();
+    return cairn_os_real.remove_dir(dir, name);
+}
+
+static int fault_link(int dir, const char *name, int to_dir)
+{
+    FAIL_IF_STAGED(link);
+    FAIL_IF_FROZEN();
+    return cairn_os_real.link(dir, name, to_dir);
+}
+
 static int fault_lock(int dir, const char *name)
 {
     FAIL_IF_STAGED(lock);

@@ -17,6 +17,7 @@
 /* clang-format off */
 #define FAULT_FUNCTIONS(X) \
     X(open_dir) X(list) X(sync_dir) X(rename) X(unlink) \
+    X(make_dir) X(open_subdir) X(remove_dir) X(link) \
     X(lock) X(open) X(memory_file) X(close) X(size) \
     X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) \
     X(sync) X(drop_cache) X(overwrites_in_place) X(reserve) X(unreserve) \
