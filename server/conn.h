@@ -37,7 +37,8 @@ typedef struct st_cairn_conn_t {
     /* a reader being watched, see server/watchdog.c */
     uint64_t watched_since_ms; /* 0: it is not */
     uint64_t watched_bytes;
-    int linger_fd; /* -1, or a second descriptor that keeps the connection readable */
+    struct st_sender_t *sender; /* of the value under way, see server/sender.c; or NULL */
+    int linger_fd;              /* -1, or a second descriptor that keeps the connection readable */
 } cairn_conn_t;
 
 /** Adopts an accepted socket and hands it to libh2o. */

@@ -12,13 +12,11 @@
 
 #include "server/conn.h"
 #include "server/pending.h"
-#include "server/pipeline.h"
 #include "server/range.h"
+#include "server/sender.h"
 
 /** values up to this size are copied, so that a slow reader holds no segment */
 #define COPY_BYTES_MAX 16384
-/** larger ones go out in pieces, so that one of them does not hold the loop */
-#define PIECE_BYTES ((size_t)256 << 10)
 /** "18446744073709551615" in quotes */
 #define ETAG_BYTES_MAX 22
 
@@ -264,63 +262,6 @@ static bool answer_range(h2o_req_t *req, const asked_t *asked, cairn_value_t *va
 
 /* ---------------------------------------------------------------- sending */
 
-/** a large value on its way out of the map */
-typedef struct st_sender_t {
-    h2o_generator_t super;
-    cairn_value_t value;
-    size_t sent;
-    char *copy; /* of a piece, where it is not the kernel that reads it; else NULL */
-} sender_t;
-
-static void on_sender_dispose(void *p)
-{
-    sender_t *sender = p;
-    cairn_value_unpin(&sender->value);
-    free(sender->copy);
-}
-
-/**
- * To the kernel a piece goes from where it lies: what the disk cannot deliver is EFAULT from it,
- * which ends this connection. OpenSSL would read it here, and be left in the middle by a fault.
- */
-static bool take_piece(sender_t *sender, h2o_iovec_t *piece)
-{
-    piece->base = (char *)sender->value.bytes + sender->sent;
-    if (sender->copy == NULL)
-        return true;
-    if (!cairn_value_copy(&sender->value, sender->sent, sender->copy, piece->len))
-        return false;
-    piece->base = sender->copy;
-    return true;
-}
-
-static void send_piece(h2o_generator_t *super, h2o_req_t *req)
-{
-    sender_t *sender = (sender_t *)super;
-    size_t left = sender->value.count - sender->sent;
-    h2o_iovec_t piece = {.len = left < PIECE_BYTES ? left : PIECE_BYTES};
-    if (!take_piece(sender, &piece)) {
-        /* the length that was promised can no longer be kept */
-        h2o_send(req, NULL, 0, H2O_SEND_STATE_ERROR);
-        return;
-    }
-    sender->sent += piece.len;
-    h2o_send(req, &piece, 1, piece.len == left ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
-}
-
-static void send_from_map(h2o_req_t *req, const cairn_value_t *value)
-{
-    sender_t *sender = h2o_mem_alloc_shared(&req->pool, sizeof(*sender), on_sender_dispose);
-    *sender = (sender_t){.super = {.proceed = send_piece}, .value = *value};
-    cairn_value_pin(value);
-    if (cairn_conn_of(req)->sock->ssl != NULL)
-        sender->copy = h2o_mem_alloc(PIECE_BYTES);
-    cairn_pipeline_flush(cairn_conn_of(req));
-    req->res.content_length = value->count;
-    cairn_reply_start(req, &sender->super);
-    send_piece(&sender->super, req);
-}
-
 /** gives the value a meta in memory of our own; false if the disk cannot read it */
 static bool copy_meta(h2o_req_t *req, cairn_value_t *value)
 {
@@ -362,5 +303,5 @@ void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
     if (is_head || is_copied)
         cairn_reply_body(req, copy, value.count);
     else
-        send_from_map(req, &value);
+        cairn_sender_start(req, &value);
 }
