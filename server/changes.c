@@ -59,7 +59,6 @@ typedef struct st_changes_t {
     size_t count;           /* changes in it */
     uint64_t seen;          /* if it came to the end, it saw all that there was up to here */
     bool is_begun;          /* the head of the answer has been sent */
-    bool is_counted;        /* among those that follow */
     bool has_gone;          /* the client has closed its side */
     bool is_slow;           /* the client took nothing for limits.stall */
     bool has_waited;        /* as long as it wanted */

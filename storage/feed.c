@@ -2,8 +2,8 @@
  * storage/feed.c - what has changed after a version, in the order of versions.
  *
  * A reader finds the segment that has the version it is to give next, and the place in it: by the
- * feed's own hint, which is right as long as the tail is followed; by a mark that others have left;
- * else from the segment's start. From there it walks.
+ * feed's own hint, which is right as long as the tail is followed; by the segment's key table; by a
+ * mark that others have left; else from the segment's start. From there it walks.
  */
 #include "storage/feed.h"
 
@@ -12,6 +12,7 @@
 #include <urcu-qsbr.h>
 
 #include "storage/guard.h"
+#include "storage/keytable.h"
 #include "storage/os.h"
 #include "storage/residency.h"
 #include "storage/store_internal.h"
@@ -60,10 +61,14 @@ static cairn_err_t find_place(cairn_feed_reader_t *reader)
 {
     const cairn_segment_t *segment = reader->_segment;
     const cairn_feed_t *feed = reader->_feed;
-    if (feed->_salt == segment->salt)
+    /* acquire: pairs with upkeep's release when it has made the table */
+    const cairn_keytable_t *keys = atomic_load_explicit(&segment->keys, memory_order_acquire);
+    if (feed->_salt == segment->salt) {
         reader->_at = feed->_offset;
-    else if (!cairn_feed_marks_find(&reader->_store->feed_marks, segment->salt, feed->version,
-                                    &reader->_at)) {
+    } else if (keys != NULL) {
+        reader->_at = cairn_keytable_offset_of(keys, feed->version + 1);
+    } else if (!cairn_feed_marks_find(&reader->_store->feed_marks, segment->salt, feed->version,
+                                      &reader->_at)) {
         reader->_at = CAIRN_SEGMENT_HEADER_BYTES;
         if (!reader->_options->may_wait &&
             feed->version - (segment->first_version - 1) > SEARCH_VERSIONS_MAX)

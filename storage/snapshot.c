@@ -17,6 +17,7 @@
 #include <urcu-qsbr.h>
 
 #include "storage/feed.h"
+#include "storage/keytable.h"
 #include "storage/os.h"
 #include "storage/store_internal.h"
 
@@ -227,6 +228,14 @@ static cairn_err_t make_directory(making_t *m)
     return m->fd < 0 ? CAIRN_ERR_IO : CAIRN_OK;
 }
 
+/** links the table of a segment's keys, if there is one: a start on a copy need not make it anew */
+static void link_keytable(const making_t *m, const cairn_segment_t *segment)
+{
+    char name[CAIRN_KEYTABLE_NAME_BYTES];
+    cairn_keytable_name(name, segment->first_version, segment->generation);
+    cairn_os->link(m->store->dir.fd, name, m->fd);
+}
+
 static cairn_err_t link_segments(making_t *m)
 {
     for (size_t i = 0; i < m->count; ++i) {
@@ -236,6 +245,7 @@ static cairn_err_t link_segments(making_t *m)
         int r = cairn_os->link(m->store->dir.fd, name, m->fd);
         if (r < 0)
             return err_of(r);
+        link_keytable(m, segment);
         m->snapshot->bytes +=
             atomic_load_explicit(&segment->end, memory_order_acquire) + CAIRN_SEGMENT_FOOTER_BYTES;
     }
