@@ -8,6 +8,7 @@
 void cairn_watches_add(cairn_watches_t *watches, cairn_watch_t *watch)
 {
     atomic_init(&watch->_is_armed, false);
+    atomic_init(&watch->_seen, 0);
     watch->_next = atomic_load_explicit(&watches->first, memory_order_relaxed);
     /* release: pairs with the acquire in cairn_watches_ring() */
     while (!atomic_compare_exchange_weak_explicit(&watches->first, &watch->_next, watch,
@@ -30,6 +31,7 @@ bool cairn_watches_arm(cairn_watches_t *watches, cairn_watch_t *watch, uint64_t 
      * the others. All of it seq_cst: either the writer, which notes before it looks, sees this one
      * armed, or the version is seen here */
     atomic_fetch_add(&watches->armed, 1);
+    atomic_store_explicit(&watch->_seen, seen, memory_order_relaxed);
     atomic_store(&watch->_is_armed, true);
     if (atomic_load(&watches->version) <= seen)
         return true;
@@ -46,6 +48,9 @@ void cairn_watches_ring(cairn_watches_t *watches)
         return;
     cairn_watch_t *watch = atomic_load_explicit(&watches->first, memory_order_acquire);
     for (; watch != NULL; watch = watch->_next)
-        if (disarm(watches, watch))
+        /* one may have armed since the version was noted, knowing it */
+        if (atomic_load(&watch->_is_armed) &&
+            atomic_load_explicit(&watch->_seen, memory_order_relaxed) < version &&
+            disarm(watches, watch))
             watch->on_change(watch);
 }

@@ -17,6 +17,7 @@ typedef struct st_cairn_watch_t cairn_watch_t;
 struct st_cairn_watch_t {
     void (*on_change)(cairn_watch_t *watch); /* on the writer thread; must not block */
     _Atomic bool _is_armed;
+    _Atomic uint64_t _seen; /* what it has been armed with; relaxed, it goes with _is_armed */
     cairn_watch_t *_next;
 };
 
