@@ -560,11 +560,15 @@ static void a_stream_that_is_not_read_is_dropped(void)
 /* a client that reads slowly, but reads, gets everything: it lies in the log */
 static void a_slow_stream_gets_everything(void)
 {
+    site_t own = {.data = ""}; /* that is patient */
     http_conn_t conn;
     stream_t slow;
     char *value = noise(64 << 10, 4), id[64];
-    site_open(&site, &conn);
-    open_stream(&slow, CHANGES "?since=now&values=true", "");
+    CU_ASSERT_EQUAL_FATAL(
+        site_start_in_memory(&own, (const char *const[]){"--limits.stall", "1m", NULL}), 0);
+    site_open(&own, &conn);
+    CU_ASSERT_FATAL(stream_open(&slow, own.server.port, CHANGES "?values=true", SSE, false));
+    CU_ASSERT_FATAL(stream_wait_for(&slow, ":\n\n", PATIENCE_MS));
     uint64_t version = 0;
     for (unsigned i = 0; i < 100; ++i)
         version = put(&conn, "/v1/kv/slow/value", value, 64 << 10);
@@ -578,6 +582,7 @@ static void a_slow_stream_gets_everything(void)
     stream_close(&slow);
     free(value);
     http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(&own), 0);
 }
 
 static void heartbeats_keep_a_stream_alive(void)
