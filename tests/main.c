@@ -29,6 +29,8 @@ static const suite_t suites[] = {
     {"record", suite_record},
     {"store", suite_store},
     {"decide", suite_decide},
+    {"decide_values", suite_decide_values},
+    {"decide_model", suite_decide_model},
     {"keytable", suite_keytable},
     {"feed", suite_feed},
     {"snapshot", suite_snapshot},

@@ -105,6 +105,7 @@ bool staged_site_is_server(int argc, char **argv, int *status)
     install();
     if (pthread_create(&thread, NULL, follow_orders, NULL) == 0)
         *status = cairn_serve(&config, argc - 2, argv + 2);
+    cairn_config_dispose(&config);
     return true;
 }
 

@@ -12,6 +12,8 @@ void suite_meta(void);
 void suite_record(void);
 void suite_store(void);
 void suite_decide(void);
+void suite_decide_values(void);
+void suite_decide_model(void);
 void suite_keytable(void);
 void suite_feed(void);
 void suite_snapshot(void);
