@@ -311,6 +311,9 @@ static void the_queue_is_full(void)
 static void damage(const char *path, const char *marker)
 {
     size_t count;
+    /* it gets its name some time after its first record */
+    for (int i = 0; i < 10000 && access(path, F_OK) != 0; ++i)
+        sleep_ms(1);
     uint8_t *bytes = read_file(path, &count);
     const uint8_t *at = memmem(bytes, count, marker, strlen(marker));
     CU_ASSERT_PTR_NOT_NULL_FATAL(at);
