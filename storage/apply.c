@@ -41,6 +41,17 @@ cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const 
     return CAIRN_OK;
 }
 
+/** a copy in the place of what it was made from; of a value that had expired it is a delete */
+static void put_copy(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
+                     cairn_loc_t origin, cairn_loc_t copy)
+{
+    cairn_seen_t before;
+    if (cairn_record_type(cairn_space_record(space, copy)) == CAIRN_RECORD_DELETE)
+        cairn_apply(index, space, key, CAIRN_RECORD_DELETE, copy, NULL, &before);
+    else
+        cairn_index_replace_if_at(index, key->hash, origin, copy);
+}
+
 cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
                               const cairn_key_t *key, cairn_loc_t loc)
 {
@@ -54,8 +65,24 @@ cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
     uint64_t version = probe.fault != CAIRN_OK ? 0 : cairn_space_record(space, present)->version;
     if (version < r->version)
         return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
-    /* the same record, or a copy of it, is not dead */
     if (version > r->version)
         cairn_apply_dead(space, loc);
+    else if (present != loc)
+        put_copy(index, space, key, present, loc);
     return CAIRN_OK;
+}
+
+void cairn_apply_copy(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
+                      cairn_loc_t loc)
+{
+    const cairn_record_t *r = cairn_space_record(space, loc);
+    cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
+    cairn_loc_t present;
+    bool is_origin = cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present) &&
+                     probe.fault == CAIRN_OK &&
+                     cairn_space_record(space, present)->version == r->version;
+    if (!is_origin)
+        cairn_apply_dead(space, loc);
+    else if (present != loc)
+        put_copy(index, space, key, present, loc);
 }

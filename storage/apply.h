@@ -26,6 +26,13 @@ cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const 
 cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
                               const cairn_key_t *key, cairn_loc_t loc);
 
+/**
+ * The record at `loc` is a copy, made by compaction, of one that the index has had: where the index
+ * still has that one, it has the copy from now on. Threads: recovery.
+ */
+void cairn_apply_copy(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
+                      cairn_loc_t loc);
+
 /** The index does not point to the record at `loc` any more, or never will. */
 void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc);
 

@@ -182,9 +182,7 @@ static cairn_err_t write_dump(dump_file_t *file, uint64_t *durable)
     default:
         return CAIRN_ERR_NOMEM;
     }
-    rcu_thread_offline();
     cairn_err_t err = source->make_durable(source->ctx, durable);
-    rcu_thread_online();
     /* an index that could not take a record, or bytes that only the page cache has */
     if (err == CAIRN_OK && cairn_health_has_failed(source->health))
         err = CAIRN_ERR_FAILED;

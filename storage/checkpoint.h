@@ -19,7 +19,7 @@
 
 #define CAIRN_CHECKPOINT_NAME "index.ckpt"
 #define CAIRN_CHECKPOINT_TMP_NAME "index.ckpt.tmp"
-#define CAIRN_CHECKPOINT_FORMAT 1
+#define CAIRN_CHECKPOINT_FORMAT 2
 /** bytes of the header; the dump begins here */
 #define CAIRN_CHECKPOINT_HEADER_BYTES 4096
 
@@ -42,7 +42,7 @@ typedef struct st_cairn_checkpoint_header_t {
     uint64_t durable_version; /* nothing in the dump is newer, and all of it was on disk */
     uint64_t clock_ms;        /* it has been this late */
     uint64_t table_sum;       /* XXH3-64 of the table */
-    uint8_t zeroes[3888];
+    uint8_t zeroes[3880];
     uint64_t sum; /* XXH3-64 of the 4088 bytes before */
 } cairn_checkpoint_header_t;
 static_assert(sizeof(cairn_checkpoint_header_t) == CAIRN_CHECKPOINT_HEADER_BYTES, "docs/FORMAT.md");
@@ -50,7 +50,7 @@ static_assert(offsetof(cairn_checkpoint_header_t, dump_bytes) == 32, "docs/FORMA
 static_assert(offsetof(cairn_checkpoint_header_t, position_first) == 48, "docs/FORMAT.md");
 static_assert(offsetof(cairn_checkpoint_header_t, covers_version) == 80, "docs/FORMAT.md");
 static_assert(offsetof(cairn_checkpoint_header_t, counts) == 104, "docs/FORMAT.md");
-static_assert(offsetof(cairn_checkpoint_header_t, durable_version) == 176, "docs/FORMAT.md");
+static_assert(offsetof(cairn_checkpoint_header_t, durable_version) == 184, "docs/FORMAT.md");
 static_assert(offsetof(cairn_checkpoint_header_t, sum) == 4088, "docs/FORMAT.md");
 
 /** a segment that entries of the dump may point into */

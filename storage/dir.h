@@ -13,6 +13,9 @@
 #define CAIRN_UUID_BYTES 16
 /** "<first version>-<generation>.seg", both in hex, and a NUL */
 #define CAIRN_SEGMENT_NAME_BYTES 32
+#define CAIRN_SEGMENT_SUFFIX ".seg"
+/** behind the name that a file will have, while it is made */
+#define CAIRN_TMP_SUFFIX ".tmp"
 /** the segment made ahead; it gets its name when its first version is known */
 #define CAIRN_SPARE_NAME "next.seg"
 

@@ -79,6 +79,13 @@ static inline cairn_record_type_t cairn_record_type(const cairn_record_t *r)
     return (cairn_record_type_t)(r->written >> 48 & 0xff);
 }
 
+/** of a key: what a user has written */
+static inline bool cairn_record_is_data(const cairn_record_t *r)
+{
+    cairn_record_type_t type = cairn_record_type(r);
+    return type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE;
+}
+
 static inline uint8_t cairn_record_flags(const cairn_record_t *r)
 {
     return (uint8_t)(r->written >> 56);

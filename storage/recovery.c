@@ -58,6 +58,8 @@ static cairn_err_t judge(cairn_recovery_t *r, cairn_recovery_file_t *file)
         if (!agrees)
             return damaged(r, file, footer.counts.last_version);
         file->is_sealed = segment->bytes == footer.end + CAIRN_SEGMENT_FOOTER_BYTES;
+        if (file->generation != 0)
+            file->scan.last_version = footer.range_last;
         atomic_store_explicit(&segment->sealed, file->is_sealed, memory_order_release);
         file->end = CAIRN_SCAN_CLEAN;
         return CAIRN_OK;
@@ -95,10 +97,11 @@ static cairn_err_t read_all(cairn_recovery_t *r)
     for (size_t i = 0; i < r->count; ++i) {
         cairn_recovery_file_t *file = &r->files[i];
         cairn_err_t err = read_file(r, file);
-        if (err == CAIRN_OK && file->scan.has_link)
+        bool is_known = file->scan.has_link || file->generation != 0;
+        if (err == CAIRN_OK && is_known)
             err = cairn_recovery_check_link(r, file, previous);
         if (err == CAIRN_OK && !cairn_recovery_is_unused(r, file)) {
-            if (!file->scan.has_link)
+            if (!is_known)
                 err = damaged(r, file, 0);
             r->out->last_version = file->scan.last_version;
             r->out->chain = file->scan.chain;
@@ -282,6 +285,8 @@ static cairn_err_t read_from_source(cairn_recovery_t *r)
     if (err == CAIRN_OK)
         err = read_all(r);
     if (err == CAIRN_OK)
+        err = cairn_recovery_clear_superseded(r);
+    if (err == CAIRN_OK)
         err = check_against_checkpoint(r);
     return err == CAIRN_OK ? cairn_recovery_check_against_store(r) : err;
 }
@@ -344,7 +349,11 @@ cairn_err_t cairn_recover(const cairn_recovery_parts_t *parts, const cairn_store
     if (err == CAIRN_OK)
         err = settle_checkpoint(&r);
     if (err == CAIRN_OK)
+        err = cairn_recovery_settle_superseded(&r);
+    if (err == CAIRN_OK)
         tell_position(&r);
+    else
+        cairn_recovery_close_files(&r);
     cairn_checkpoint_close(&r.image);
     cairn_os->free(r.files);
     return err;

@@ -24,6 +24,10 @@ typedef struct st_cairn_recovered_t {
     cairn_index_t *index;
     cairn_reclaimer_t *reclaimer; /* runs beside the index */
     cairn_segment_t *active;      /* where the log may go on; NULL: in a new segment */
+    /* segments that others have taken the place of, still mapped: a checkpoint may name them. The
+     * array and they are the caller's */
+    cairn_segment_t **superseded;
+    size_t superseded_count;
     uint64_t last_version;
     cairn_chain_t chain;
 } cairn_recovered_t;
@@ -37,8 +41,7 @@ typedef struct st_cairn_recovered_t {
  * and found to fit together; then a torn tail is cut, segments that a crash left unsealed are
  * sealed, a spare that had come into use is given its name, and STORE is replaced.
  *
- * Threads: registered with QSBR. On an error `segments` holds what was opened, for the caller to
- * dispose. Errors: CORRUPT, IO, NOMEM, DISK_FULL, CANCELLED.
+ * Threads: registered with QSBR. Errors: CORRUPT, IO, NOMEM, DISK_FULL, CANCELLED.
  */
 cairn_err_t cairn_recover(const cairn_recovery_parts_t *parts, const cairn_store_options_t *options,
                           cairn_recovered_t *recovered, char *errmsg);

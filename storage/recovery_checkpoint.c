@@ -69,8 +69,9 @@ static cairn_err_t plan_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
     const cairn_checkpoint_header_t *header = &r->image.header;
     const cairn_checkpoint_segment_t *named = cairn_checkpoint_find(&r->image, file->segment->salt);
     const cairn_segment_footer_t *footer = &file->opened.footer;
+    file->is_new_copy = named == NULL && file->generation != 0;
     if (named == NULL) /* made since */
-        return file->is_spare || file->first_version > header->covers_version
+        return file->is_spare || file->is_new_copy || file->first_version > header->covers_version
                    ? CAIRN_OK
                    : does_not_fit(r, file);
     if (named->first_version <= header->covers_version)
@@ -94,9 +95,10 @@ static cairn_err_t check_all_are_there(cairn_recovery_t *r)
     for (uint32_t i = 0; i < r->image.header.segment_count; ++i) {
         const cairn_checkpoint_segment_t *named = &r->image.segments[i];
         size_t at = 0;
-        while (at < r->count && r->files[at].segment->salt != named->salt)
+        size_t all = r->count + r->superseded_count;
+        while (at < all && r->files[at].segment->salt != named->salt)
             ++at;
-        if (at == r->count)
+        if (at == all)
             return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
                                        "a segment that it was made with is not there: "
                                        "%016" PRIx64 "-%04" PRIx32 ".seg",
@@ -119,6 +121,10 @@ cairn_err_t cairn_recovery_plan(cairn_recovery_t *r)
         cairn_segment_t *segment = r->files[i].segment;
         r->bytes_total += segment->bytes - cairn_recovery_read_from(r, &r->files[i]);
         /* entries may point ahead of what has been walked */
+        atomic_store_explicit(&segment->written, segment->bytes, memory_order_relaxed);
+    }
+    for (size_t i = 0; i < r->superseded_count; ++i) {
+        cairn_segment_t *segment = r->files[r->count + i].segment;
         atomic_store_explicit(&segment->written, segment->bytes, memory_order_relaxed);
     }
     return err;

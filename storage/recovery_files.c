@@ -31,21 +31,13 @@ static bool on_entry(void *ctx, const char *name)
 {
     cairn_recovery_t *r = ctx;
     cairn_recovery_file_t file = {.is_spare = strcmp(name, CAIRN_SPARE_NAME) == 0};
-    uint32_t generation = 0;
-    if (!file.is_spare && !cairn_segment_name_parse(name, &file.first_version, &generation))
+    if (!file.is_spare && !cairn_segment_name_parse(name, &file.first_version, &file.generation))
         return true;
     if (file.is_spare)
         file.first_version = UINT64_MAX; /* it is the last one, if it is anything */
     snprintf(file.name, sizeof(file.name), "%s", name);
     r->failed_to_list = !add_file(r, &file);
     return !r->failed_to_list;
-}
-
-static int by_first_version(const void *a, const void *b)
-{
-    uint64_t x = ((const cairn_recovery_file_t *)a)->first_version,
-             y = ((const cairn_recovery_file_t *)b)->first_version;
-    return x < y ? -1 : x > y;
 }
 
 /** `*blank`: whether all of a file behind its header is zero; a negative errno where it cannot be
@@ -99,8 +91,7 @@ cairn_err_t cairn_recovery_list_files(cairn_recovery_t *r)
     if (err < 0)
         return cairn_recovery_fail(r, CAIRN_ERR_IO, "the directory cannot be listed: %s",
                                    strerror(-err));
-    if (r->count != 0)
-        qsort(r->files, r->count, sizeof(*r->files), by_first_version);
+    cairn_recovery_take_back(r); /* sorts them */
     return consider_spare(r);
 }
 
@@ -144,15 +135,28 @@ static uint32_t slot_of(void *ctx, uint64_t salt)
 
 static cairn_err_t open_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
-    cairn_err_t err = cairn_segments_reserve(r->segments);
-    if (err != CAIRN_OK)
-        return cairn_recovery_fail(r, err, "no memory for the list of segments");
     file->opened = (cairn_segment_open_t){.slot_of = slot_of, .ctx = &r->image};
-    err = cairn_segment_open(&file->segment, r->out->space, r->dir, file->name, &file->opened,
-                             r->errmsg);
-    if (err == CAIRN_OK)
-        cairn_segments_add(r->segments, file->segment);
+    cairn_err_t err = cairn_segment_open(&file->segment, r->out->space, r->dir, file->name,
+                                         &file->opened, r->errmsg);
+    /* not by its name: a file that was renamed is found out */
+    if (err == CAIRN_OK && file->segment->generation != file->generation && !file->is_spare)
+        return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
+                                   "%s: its header says generation %" PRIu32
+                                   ": give it its name back",
+                                   file->name, file->segment->generation);
     return err;
+}
+
+/** those that count, in order */
+static cairn_err_t list_counted(cairn_recovery_t *r)
+{
+    for (size_t i = 0; i < r->count; ++i) {
+        if (cairn_segments_reserve(r->segments) != CAIRN_OK)
+            return cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the list of segments");
+        cairn_segments_add(r->segments, r->files[i].segment);
+        cairn_segments_raise_dropped_version(r->segments, r->files[i].segment->dropped_version);
+    }
+    return CAIRN_OK;
 }
 
 cairn_err_t cairn_recovery_open_files(cairn_recovery_t *r)
@@ -162,18 +166,24 @@ cairn_err_t cairn_recovery_open_files(cairn_recovery_t *r)
         leave_slots(r);
     for (size_t i = 0; i < r->count && err == CAIRN_OK; ++i)
         err = open_file(r, &r->files[i]);
+    if (err == CAIRN_OK)
+        err = cairn_recovery_set_aside(r);
+    if (err == CAIRN_OK)
+        err = list_counted(r);
     return err;
 }
 
 void cairn_recovery_close_files(cairn_recovery_t *r)
 {
-    while (r->segments->count != 0)
-        cairn_segment_close(r->segments->list[--r->segments->count]);
+    cairn_recovery_take_back(r);
+    r->segments->count = 0;
     for (size_t i = 0; i < r->count; ++i) {
         cairn_recovery_file_t *file = &r->files[i];
+        if (file->segment != NULL)
+            cairn_segment_close(file->segment);
         file->segment = NULL;
         file->reading = CAIRN_READ_RECORDS;
-        file->is_sealed = false;
+        file->is_sealed = file->is_new_copy = false;
         memset(&file->scan, 0, sizeof(file->scan));
     }
     if (r->out->space != NULL)
@@ -183,10 +193,23 @@ void cairn_recovery_close_files(cairn_recovery_t *r)
 
 /* ---------------------------------------------------------------- how the files fit together */
 
+/** whether what came before is what its LINK knows. Compaction copies the chain; the file is
+ * another one. A compacted segment has no LINK: that it covers the right versions must do */
+static bool continues(const cairn_recovery_file_t *file, const cairn_recovery_file_t *previous)
+{
+    const cairn_link_t *link = &file->scan.link;
+    if (file->generation != 0)
+        return true;
+    if (previous == NULL)
+        return link->previous_first == 0;
+    return memcmp(&link->chain, &previous->scan.chain, sizeof(link->chain)) == 0 &&
+           (previous->generation != 0 || (link->previous_salt == previous->segment->salt &&
+                                          link->previous_end == previous->scan.at));
+}
+
 cairn_err_t cairn_recovery_check_link(cairn_recovery_t *r, const cairn_recovery_file_t *file,
                                       const cairn_recovery_file_t *previous)
 {
-    const cairn_link_t *link = &file->scan.link;
     uint64_t first = file->segment->first_version;
     if (!file->is_spare && first != file->first_version)
         return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
@@ -201,12 +224,7 @@ cairn_err_t cairn_recovery_check_link(cairn_recovery_t *r, const cairn_recovery_
             "%s: begins at version %" PRIu64 ", but what there is before it ends at %" PRIu64
             ": a segment is missing, or the end of one is lost" CAIRN_RECOVERY_ADVICE,
             file->name, first, before);
-    bool fits = previous == NULL
-                    ? link->previous_first == 0
-                    : link->previous_salt == previous->segment->salt &&
-                          link->previous_end == previous->scan.at &&
-                          memcmp(&link->chain, &previous->scan.chain, sizeof(link->chain)) == 0;
-    if (before + 1 != first || !fits)
+    if (before + 1 != first || !continues(file, previous))
         return cairn_recovery_fail(
             r, CAIRN_ERR_CORRUPT,
             "%s: it does not continue the segment before it: files of different stores or "
@@ -223,13 +241,15 @@ bool cairn_recovery_is_unused(const cairn_recovery_t *r, const cairn_recovery_fi
     return is_last && is_empty && !file->is_sealed;
 }
 
-/** first version of the newest file there is, whether there are records in it or not */
+/** first version of the newest file there is, whether there are records in it or not; in the range
+ * of a compacted one others had theirs */
 static uint64_t newest_first(const cairn_recovery_t *r)
 {
     uint64_t newest = 0;
     for (size_t i = 0; i < r->count; ++i) {
         const cairn_recovery_file_t *file = &r->files[i];
-        uint64_t first = !file->is_spare       ? file->first_version
+        uint64_t first = file->generation != 0 ? file->opened.footer.range_last
+                         : !file->is_spare     ? file->first_version
                          : file->scan.has_link ? file->segment->first_version
                                                : 0;
         if (first > newest)

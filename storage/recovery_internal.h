@@ -26,10 +26,13 @@ typedef enum en_cairn_recovery_reading_t {
 typedef struct st_cairn_recovery_file_t {
     char name[CAIRN_SEGMENT_NAME_BYTES];
     uint64_t first_version; /* as the name says */
+    uint32_t generation;    /* as the name says; 0: a log segment */
     bool is_spare;
+    bool is_superseded; /* another file has taken its place */
     cairn_segment_t *segment;
     cairn_segment_open_t opened; /* its footer, if it has one */
     cairn_recovery_reading_t reading;
+    bool is_new_copy; /* by compaction, since the checkpoint was written */
     cairn_scan_t scan;
     bool is_sealed; /* a footer says so */
     cairn_scan_end_t end;
@@ -44,8 +47,9 @@ typedef struct st_cairn_recovery_t {
     const cairn_store_options_t *options;
     cairn_recovered_t *out;
     char *errmsg;
-    cairn_recovery_file_t *files; /* in order of version */
-    size_t count, room;
+    /* `count` of them in order of version, then those that are superseded */
+    cairn_recovery_file_t *files;
+    size_t count, superseded_count, room;
     bool failed_to_list;
     cairn_recovery_source_t source;
     cairn_checkpoint_image_t image; /* while the source is the checkpoint */
@@ -86,6 +90,29 @@ bool cairn_recovery_is_unused(const cairn_recovery_t *r, const cairn_recovery_fi
 
 /** Whether the log that has been read reaches as far as STORE knows. Errors: CORRUPT. */
 cairn_err_t cairn_recovery_check_against_store(cairn_recovery_t *r);
+
+/* ---------------------------------------------------------------- recovery_superseded.c */
+
+/**
+ * Sets the files aside, of those that have been opened, whose place a compacted one has taken: they
+ * are no longer among `count`. Errors: CORRUPT (a compacted one is not whole).
+ */
+cairn_err_t cairn_recovery_set_aside(cairn_recovery_t *r);
+
+/** Undoes it, for another try. */
+void cairn_recovery_take_back(cairn_recovery_t *r);
+
+/**
+ * After all that counts has been read: an entry of the checkpoint that still points into a file set
+ * aside is of a record that compaction has dropped, and goes. Errors: CORRUPT, IO.
+ */
+cairn_err_t cairn_recovery_clear_superseded(cairn_recovery_t *r);
+
+/**
+ * Hands what was set aside over in `out`, to be unlinked when no checkpoint names it, and removes
+ * what compactions have left unfinished. Errors: NOMEM.
+ */
+cairn_err_t cairn_recovery_settle_superseded(cairn_recovery_t *r);
 
 /* ---------------------------------------------------------------- recovery_checkpoint.c */
 

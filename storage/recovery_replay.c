@@ -66,16 +66,20 @@ cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_fi
 
 /* ---------------------------------------------------------------- applying */
 
-static cairn_err_t apply_record(cairn_recovery_t *r, const cairn_segment_t *segment, uint64_t at)
+/** what the checkpoint covers is in its index; only a copy made since has to be found there */
+static cairn_err_t apply_record(cairn_recovery_t *r, const cairn_recovery_file_t *file, uint64_t at)
 {
-    const cairn_record_t *record = (const cairn_record_t *)(segment->map + at);
+    const cairn_record_t *record = (const cairn_record_t *)(file->segment->map + at);
     cairn_record_type_t type = cairn_record_type(record);
+    cairn_loc_t loc = cairn_segment_loc(file->segment, at);
+    bool is_covered = record->version <= r->covers_version;
     if ((type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE) ||
-        record->version <= r->covers_version)
+        (is_covered && !file->is_new_copy))
         return CAIRN_OK;
     cairn_key_t key = cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
-    if (cairn_apply_newer(r->out->index, r->out->space, &key, cairn_segment_loc(segment, at)) !=
-        CAIRN_OK)
+    if (is_covered)
+        cairn_apply_copy(r->out->index, r->out->space, &key, loc);
+    else if (cairn_apply_newer(r->out->index, r->out->space, &key, loc) != CAIRN_OK)
         return cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the index");
     return CAIRN_OK;
 }
@@ -90,7 +94,7 @@ static cairn_err_t apply_unit(cairn_recovery_t *r, const cairn_recovery_file_t *
             segment->first_version = record->version + 1;
         cairn_segment_count(segment, record);
         cairn_clock_raise(r->clock, cairn_record_written_ms(record));
-        cairn_err_t err = apply_record(r, segment, at);
+        cairn_err_t err = apply_record(r, file, at);
         if (err != CAIRN_OK)
             return err;
         at += cairn_record_bytes(record);
@@ -124,6 +128,12 @@ static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
     const cairn_segment_footer_t *footer = &file->opened.footer;
     cairn_segment_t *segment = file->segment;
     cairn_scan_unit_t link;
+    if (file->generation != 0) {
+        segment->counts = footer->counts;
+        file->scan.at = footer->end;
+        file->scan.last_version = footer->range_last;
+        return CAIRN_OK;
+    }
     if (!cairn_scan_next(&file->scan, &link) || !file->scan.has_link)
         return file->scan.is_unreadable
                    ? unreadable(r, file)
@@ -155,11 +165,24 @@ static cairn_err_t walk(cairn_recovery_t *r, cairn_recovery_file_t *file)
     return file->scan.is_unreadable ? unreadable(r, file) : CAIRN_OK;
 }
 
+/** at the first record of a file; what compaction has copied of the log has no chain of its own */
+static void begin(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
+    cairn_segment_t *s = file->segment;
+    if (file->generation == 0) {
+        cairn_scan_init(&file->scan, s->map, s->bytes, s->salt, r->out->last_version);
+        return;
+    }
+    cairn_scan_init_compacted(&file->scan, s->map, s->bytes, s->salt, s->first_version);
+    file->scan.chain = file->scan.promised = file->opened.footer.counts.chain;
+    s->counts.last_version = s->first_version - 1;
+}
+
 cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
     cairn_segment_t *segment = file->segment;
     cairn_err_t err = CAIRN_OK;
-    cairn_scan_init(&file->scan, segment->map, segment->bytes, segment->salt, r->out->last_version);
+    begin(r, file);
     if (file->reading != CAIRN_READ_RECORDS)
         err = skip(r, file);
     if (err == CAIRN_OK && file->reading != CAIRN_READ_FOOTER)

@@ -17,9 +17,16 @@ void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uin
                            .last_version = last_version};
 }
 
+void cairn_scan_init_compacted(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes,
+                               uint64_t salt, uint64_t first_version)
+{
+    cairn_scan_init(scan, map, bytes, salt, first_version - 1);
+    scan->is_compacted = true;
+}
+
 void cairn_scan_resume(cairn_scan_t *scan, const cairn_position_t *position)
 {
-    assert(scan->has_link);
+    assert(scan->has_link || scan->is_compacted);
     scan->at = position->end;
     scan->mark_at = position->mark_at;
     scan->last_version = position->version;
@@ -93,12 +100,29 @@ static uint64_t accept_batch(cairn_scan_t *scan, uint64_t offset)
     return offset;
 }
 
+static bool accept_copy(cairn_scan_t *scan, const cairn_record_t *r)
+{
+    cairn_record_type_t type = cairn_record_type(r);
+    if ((type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE) || cairn_record_flags(r) != 0 ||
+        r->version <= scan->last_version || !cairn_record_body_is_valid(r))
+        return false;
+    scan->last_version = r->version;
+    return true;
+}
+
 static bool next(cairn_scan_t *scan, cairn_scan_unit_t *unit)
 {
     const cairn_record_t *r = record_at(scan, scan->at);
     if (r == NULL)
         return false;
     uint64_t end = scan->at + cairn_record_bytes(r);
+    if (scan->is_compacted) {
+        if (!accept_copy(scan, r))
+            return false;
+        *unit = (cairn_scan_unit_t){.offset = scan->at, .end = end};
+        scan->at = end;
+        return true;
+    }
     switch (cairn_record_type(r)) {
     case CAIRN_RECORD_LINK:
         if (!cairn_record_body_is_valid(r) || !accept_link(scan, r))

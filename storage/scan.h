@@ -19,6 +19,7 @@ typedef struct st_cairn_scan_t {
     uint64_t durable_seen;  /* the highest durable_version that an accepted MARK named */
     cairn_chain_t chain;    /* after what has been accepted */
     cairn_chain_t promised; /* by the last MARK, for the end of its commit */
+    bool is_compacted;      /* no LINK, no MARK, versions rise and need not follow each other */
     bool has_link;
     bool chain_is_broken; /* a commit does not end as its MARK promised, and yet another follows */
     bool is_unreadable;   /* the disk could not deliver what is at `at` */
@@ -43,6 +44,10 @@ void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uin
  * judged as if all before it had been walked.
  */
 void cairn_scan_resume(cairn_scan_t *scan, const cairn_position_t *position);
+
+/** Begins at the records of a compacted segment, whose range begins at `first_version`. */
+void cairn_scan_init_compacted(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes,
+                               uint64_t salt, uint64_t first_version);
 
 /**
  * The next unit, all of it valid: heads, bodies, padding, versions in order, batch complete. False

@@ -14,10 +14,13 @@
 #include "storage/guard.h"
 #include "storage/keytable.h"
 #include "storage/os.h"
+#include "storage/segment_internal.h"
 
 /** how many segments may be mapped at once: the kernel allows a process 65,530 maps by default */
 #define SLOTS_MAX 65000
 #define SLOTS_MIN 8
+/** a map is given back in pieces of this size */
+#define UNMAP_BYTES ((size_t)16 << 20)
 /** zeroes are laid down in pieces of this size */
 #define ZERO_PIECE_BYTES ((size_t)256 << 10)
 
@@ -153,7 +156,7 @@ static void leave_slot(cairn_segment_t *segment)
     segment->map = NULL;
 }
 
-static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space, uint32_t slot)
+cairn_err_t cairn_segment_map(cairn_segment_t *segment, cairn_space_t *space, uint32_t slot)
 {
     if (segment->bytes > (uint64_t)1 << space->slot_shift || !take_slot(space, segment, slot))
         return CAIRN_ERR_NOMEM;
@@ -169,7 +172,7 @@ static cairn_err_t map_segment(cairn_segment_t *segment, cairn_space_t *space, u
     return CAIRN_OK;
 }
 
-static cairn_segment_t *new_segment(int fd, uint64_t bytes)
+cairn_segment_t *cairn_segment_new(int fd, uint64_t bytes)
 {
     cairn_segment_t *segment = cairn_os->calloc(1, sizeof(*segment));
     if (segment != NULL) {
@@ -181,28 +184,35 @@ static cairn_segment_t *new_segment(int fd, uint64_t bytes)
     return segment;
 }
 
-/** a sealed segment is read through its map and needs no descriptor */
-static void close_file(cairn_segment_t *segment)
+void cairn_segment_close_file(cairn_segment_t *segment)
 {
     if (segment->fd >= 0)
         cairn_os->close(segment->fd);
     segment->fd = -1;
 }
 
+/** piece by piece: while the kernel drops pages of one, nobody else's page fault gets through */
+static void unmap(const cairn_segment_t *segment)
+{
+    size_t bytes = (size_t)1 << segment->space->slot_shift;
+    for (size_t at = 0; at < bytes; at += UNMAP_BYTES)
+        cairn_os->unmap(segment->map + at, bytes - at < UNMAP_BYTES ? bytes - at : UNMAP_BYTES);
+}
+
 void cairn_segment_close(cairn_segment_t *segment)
 {
     assert(atomic_load_explicit(&segment->pins, memory_order_acquire) == 0);
     if (segment->map != NULL) {
-        cairn_os->unmap(segment->map, (size_t)1 << segment->space->slot_shift);
+        unmap(segment);
         leave_slot(segment);
     }
-    close_file(segment);
+    cairn_segment_close_file(segment);
     cairn_keytable_close(atomic_load_explicit(&segment->keys, memory_order_acquire));
     cairn_os->free(segment->stamps);
     cairn_os->free(segment);
 }
 
-static cairn_err_t err_of(int64_t r)
+cairn_err_t cairn_segment_err_of(int64_t r)
 {
     if (r >= 0)
         return CAIRN_OK;
@@ -213,13 +223,13 @@ static cairn_err_t err_of(int64_t r)
     return r == -ENOMEM ? CAIRN_ERR_NOMEM : CAIRN_ERR_IO;
 }
 
-static cairn_err_t write_all(int fd, const void *base, size_t count, uint64_t offset)
+cairn_err_t cairn_segment_write_all(int fd, const void *base, size_t count, uint64_t offset)
 {
     while (count != 0) {
         struct iovec iov = {.iov_base = (void *)base, .iov_len = count};
         int64_t n = cairn_os->pwritev(fd, &iov, 1, offset);
         if (n <= 0)
-            return n == 0 ? CAIRN_ERR_IO : err_of(n);
+            return n == 0 ? CAIRN_ERR_IO : cairn_segment_err_of(n);
         base = (const uint8_t *)base + n;
         count -= (size_t)n;
         offset += (uint64_t)n;
@@ -236,22 +246,24 @@ static cairn_err_t zero_fill(int fd, uint64_t bytes, const cairn_segment_create_
     for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK && fill_on;
          offset += sizeof(zeroes)) {
         uint64_t count = bytes - offset < sizeof(zeroes) ? bytes - offset : sizeof(zeroes);
-        err = write_all(fd, zeroes, count, offset);
+        err = cairn_segment_write_all(fd, zeroes, count, offset);
         /* what is dirty all at once would be waited for by the next commit's sync */
         if (err == CAIRN_OK)
-            err = err_of(cairn_os->sync(fd));
+            err = cairn_segment_err_of(cairn_os->sync(fd));
         if (err == CAIRN_OK)
             fill_on = how->fill_on(how->ctx);
     }
     return err;
 }
 
-static cairn_err_t write_header(cairn_segment_t *segment, const cairn_dir_t *dir)
+cairn_err_t cairn_segment_write_header(cairn_segment_t *segment, const cairn_dir_t *dir)
 {
     cairn_segment_header_t header = {
         .magic = {'C', 'A', 'I', 'R', 'N', 'S', 'E', 'G'},
         .format = CAIRN_SEGMENT_FORMAT,
         .header_bytes = CAIRN_SEGMENT_HEADER_BYTES,
+        .first_version = segment->generation != 0 ? segment->first_version : 0,
+        .generation = segment->generation,
         .created_ms = cairn_os->now_ms(),
         .segment_bytes = segment->bytes,
     };
@@ -260,7 +272,7 @@ static cairn_err_t write_header(cairn_segment_t *segment, const cairn_dir_t *dir
     header.salt = segment->salt;
     memcpy(header.uuid, dir->uuid, sizeof(header.uuid));
     header.sum = XXH3_64bits(&header, offsetof(cairn_segment_header_t, sum));
-    return write_all(segment->fd, &header, sizeof(header), 0);
+    return cairn_segment_write_all(segment->fd, &header, sizeof(header), 0);
 }
 
 /** reserves the file's bytes on disk, or in memory just says how long it is */
@@ -268,8 +280,8 @@ static cairn_err_t give_size(const cairn_segment_t *segment, const cairn_dir_t *
                              const cairn_segment_create_t *how)
 {
     if (cairn_dir_is_memory(dir))
-        return err_of(cairn_os->truncate(segment->fd, segment->bytes));
-    cairn_err_t err = err_of(cairn_os->preallocate(segment->fd, segment->bytes));
+        return cairn_segment_err_of(cairn_os->truncate(segment->fd, segment->bytes));
+    cairn_err_t err = cairn_segment_err_of(cairn_os->preallocate(segment->fd, segment->bytes));
     if (err == CAIRN_OK && how->fill_on != NULL && cairn_os->overwrites_in_place(segment->fd))
         err = zero_fill(segment->fd, segment->bytes, how);
     return err;
@@ -287,19 +299,19 @@ cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space
         fd = cairn_os->memory_file("cairn-segment");
     }
     if (fd < 0)
-        return err_of(fd);
+        return cairn_segment_err_of(fd);
     cairn_err_t err = CAIRN_ERR_NOMEM;
-    cairn_segment_t *segment = new_segment(fd, how->segment_bytes);
+    cairn_segment_t *segment = cairn_segment_new(fd, how->segment_bytes);
     if (segment != NULL)
         err = give_size(segment, dir, how);
     if (err == CAIRN_OK)
-        err = write_header(segment, dir);
+        err = cairn_segment_write_header(segment, dir);
     if (err == CAIRN_OK && on_disk)
-        err = err_of(cairn_os->sync(fd));
+        err = cairn_segment_err_of(cairn_os->sync(fd));
     if (err == CAIRN_OK)
         err = cairn_dir_sync(dir);
     if (err == CAIRN_OK)
-        err = map_segment(segment, space, CAIRN_SLOT_ANY);
+        err = cairn_segment_map(segment, space, CAIRN_SLOT_ANY);
     if (err != CAIRN_OK) {
         if (segment != NULL)
             cairn_segment_close(segment);
@@ -432,18 +444,21 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
         err = CAIRN_ERR_CORRUPT;
         goto Fail;
     }
-    segment = new_segment(fd, (uint64_t)bytes);
+    segment = cairn_segment_new(fd, (uint64_t)bytes);
     uint32_t slot = how->slot_of != NULL ? how->slot_of(how->ctx, header.salt) : CAIRN_SLOT_ANY;
-    err = segment != NULL ? map_segment(segment, space, slot) : CAIRN_ERR_NOMEM;
+    err = segment != NULL ? cairn_segment_map(segment, space, slot) : CAIRN_ERR_NOMEM;
     if (err != CAIRN_OK) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: no memory or address space to map it", name);
         goto Fail;
     }
     segment->salt = header.salt;
     segment->generation = header.generation;
+    segment->first_version = header.first_version; /* of a log segment its LINK will say it */
     segment->bytes_made = header.segment_bytes;
-    if (how->is_sealed)
-        close_file(segment);
+    if (how->is_sealed) {
+        cairn_segment_close_file(segment);
+        cairn_segment_take_footer(segment, &how->footer);
+    }
     *opened = segment;
     return CAIRN_OK;
 Fail:
@@ -465,11 +480,10 @@ cairn_err_t cairn_segment_rename_spare(const cairn_segment_t *segment, const cai
     return cairn_dir_sync(dir);
 }
 
-cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t reason)
+cairn_segment_footer_t cairn_segment_footer(const cairn_segment_t *segment, uint64_t end,
+                                            cairn_seal_reason_t reason)
 {
-    uint64_t end = atomic_load_explicit(&segment->end, memory_order_acquire);
-    assert(end <= cairn_segment_capacity(segment));
-    cairn_segment_footer_t footer = {
+    return (cairn_segment_footer_t){
         .magic = {'C', 'A', 'I', 'R', 'N', 'E', 'N', 'D'},
         .salt = segment->salt,
         .end = end,
@@ -477,20 +491,50 @@ cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t rea
         .counts = segment->counts,
         .sealed_ms = cairn_os->now_ms(),
         .reason = reason,
+        .range_last = segment->counts.last_version,
     };
-    footer.sum = XXH3_64bits(&footer, offsetof(cairn_segment_footer_t, sum));
-    cairn_err_t err = write_all(segment->fd, &footer, sizeof(footer), end);
+}
+
+void cairn_segment_sum_footer(cairn_segment_footer_t *footer)
+{
+    footer->sum = XXH3_64bits(footer, offsetof(cairn_segment_footer_t, sum));
+}
+
+void cairn_segment_take_footer(cairn_segment_t *segment, const cairn_segment_footer_t *footer)
+{
+    segment->range_last = footer->range_last;
+    segment->live_horizon = footer->live_horizon;
+    segment->dropped_version = footer->dropped_version;
+    segment->sealed_ms = footer->sealed_ms;
+}
+
+uint64_t cairn_segment_bytes(const cairn_segment_t *segment)
+{
+    /* acquire: pairs with the release of who seals it */
+    if (!atomic_load_explicit(&segment->sealed, memory_order_acquire))
+        return segment->bytes;
+    return atomic_load_explicit(&segment->end, memory_order_acquire) + CAIRN_SEGMENT_FOOTER_BYTES;
+}
+
+cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t reason)
+{
+    uint64_t end = atomic_load_explicit(&segment->end, memory_order_acquire);
+    assert(end <= cairn_segment_capacity(segment));
+    cairn_segment_footer_t footer = cairn_segment_footer(segment, end, reason);
+    cairn_segment_sum_footer(&footer);
+    cairn_err_t err = cairn_segment_write_all(segment->fd, &footer, sizeof(footer), end);
     /* synced before the cut: a file cut first could lose its footer and, with it, its end */
     if (err == CAIRN_OK)
-        err = err_of(cairn_os->sync(segment->fd));
+        err = cairn_segment_err_of(cairn_os->sync(segment->fd));
     if (err == CAIRN_OK)
-        err = err_of(cairn_os->truncate(segment->fd, end + sizeof(footer)));
+        err = cairn_segment_err_of(cairn_os->truncate(segment->fd, end + sizeof(footer)));
     if (err == CAIRN_OK)
-        err = err_of(cairn_os->sync(segment->fd));
+        err = cairn_segment_err_of(cairn_os->sync(segment->fd));
     if (err == CAIRN_OK)
-        err = err_of(cairn_os->make_readonly(segment->fd));
+        err = cairn_segment_err_of(cairn_os->make_readonly(segment->fd));
     if (err == CAIRN_OK) {
-        close_file(segment);
+        cairn_segment_close_file(segment);
+        cairn_segment_take_footer(segment, &footer);
         atomic_store_explicit(&segment->sealed, true, memory_order_release);
     }
     return err;
@@ -524,9 +568,11 @@ void cairn_segment_count(cairn_segment_t *segment, const cairn_record_t *record)
     if (type == CAIRN_RECORD_MARK)
         return;
     counts->fold = (counts->fold << 1 | counts->fold >> 63) ^ record->head_sum;
-    if (type == CAIRN_RECORD_PUT)
+    if (type == CAIRN_RECORD_PUT) {
         count_put(counts, cairn_record_expiry_ms(record));
-    else if (type == CAIRN_RECORD_DELETE)
+    } else if (type == CAIRN_RECORD_DELETE) {
         ++counts->deletes;
+        counts->delete_bytes += cairn_record_bytes(record);
+    }
     counts->last_version = record->version;
 }

@@ -22,7 +22,7 @@
 /** bytes of the footer that sealing adds; a segment keeps room for it */
 #define CAIRN_SEGMENT_FOOTER_BYTES 256
 /** the format's version; a file of another one is refused */
-#define CAIRN_SEGMENT_FORMAT 1
+#define CAIRN_SEGMENT_FORMAT 2
 /** residency is remembered for blocks of this size */
 #define CAIRN_BLOCK_BYTES 65536
 
@@ -47,8 +47,9 @@ static_assert(offsetof(cairn_segment_header_t, segment_bytes) == 64, "docs/FORMA
 static_assert(offsetof(cairn_segment_header_t, sum) == 4088, "docs/FORMAT.md");
 
 typedef enum en_cairn_seal_reason_t {
-    CAIRN_SEAL_ROLL = 1,    /* it was full */
-    CAIRN_SEAL_RECOVERY = 2 /* a torn tail was cut, or a crash came between roll and seal */
+    CAIRN_SEAL_ROLL = 1,      /* it was full */
+    CAIRN_SEAL_RECOVERY = 2,  /* a torn tail was cut, or a crash came between roll and seal */
+    CAIRN_SEAL_COMPACTION = 3 /* it was made by compaction */
 } cairn_seal_reason_t;
 
 /** what a segment holds; kept while it is written, frozen in the footer */
@@ -56,6 +57,7 @@ typedef struct st_cairn_segment_counts_t {
     uint64_t last_version; /* first_version - 1 while there is none */
     uint64_t puts;
     uint64_t deletes;
+    uint64_t delete_bytes; /* of their records */
     uint64_t puts_without_expiry;
     uint64_t expiry_least_ms; /* of the puts that have one; 0 if none has */
     uint64_t expiry_most_ms;
@@ -73,13 +75,16 @@ typedef struct st_cairn_segment_footer_t {
     uint64_t sealed_ms;
     uint32_t reason;
     uint32_t reserved;
-    uint8_t zeroes[120];
+    uint64_t range_last;      /* the last version it covers; in a log segment counts.last_version */
+    uint64_t dropped_version; /* highest of a delete or expired value that is gone from its range */
+    uint8_t zeroes[96];
     uint64_t sum; /* XXH3-64 of the 248 bytes before */
 } cairn_segment_footer_t;
-static_assert(sizeof(cairn_segment_counts_t) == 72, "docs/FORMAT.md");
+static_assert(sizeof(cairn_segment_counts_t) == 80, "docs/FORMAT.md");
 static_assert(sizeof(cairn_segment_footer_t) == CAIRN_SEGMENT_FOOTER_BYTES, "docs/FORMAT.md");
 static_assert(offsetof(cairn_segment_footer_t, counts) == 32, "docs/FORMAT.md");
-static_assert(offsetof(cairn_segment_footer_t, live_horizon) == 104, "docs/FORMAT.md");
+static_assert(offsetof(cairn_segment_footer_t, live_horizon) == 112, "docs/FORMAT.md");
+static_assert(offsetof(cairn_segment_footer_t, range_last) == 136, "docs/FORMAT.md");
 static_assert(offsetof(cairn_segment_footer_t, sum) == 248, "docs/FORMAT.md");
 
 typedef struct st_cairn_space_t cairn_space_t;
@@ -97,12 +102,18 @@ typedef struct st_cairn_segment_t {
     cairn_space_t *space;
     /* the writer's alone until the segment is sealed */
     cairn_segment_counts_t counts;
+    /* what its footer says; once it is sealed, before others see that */
+    uint64_t range_last;
+    uint64_t live_horizon;
+    uint64_t dropped_version;
+    uint64_t sealed_ms;
     /* where the published records end. Release by the writer after the records behind it may be
      * read; acquire by anyone who walks the segment */
     _Atomic uint64_t end;
     _Atomic uint64_t written;    /* what the file really has: end, and what is being synced */
     _Atomic uint64_t dead_bytes; /* of records that the index no longer points to; relaxed */
-    _Atomic bool sealed;         /* release by maintenance, acquire by stats */
+    _Atomic bool sealed;         /* release by maintenance or upkeep, acquire by those who care */
+    _Atomic bool is_damaged;     /* something in it has been found to be; relaxed */
     /* readers that still send from the map; relaxed increments under the protection of QSBR,
      * release decrements that pair with the acquire of whoever gives the segment back */
     _Atomic uint32_t pins;
@@ -201,6 +212,20 @@ cairn_err_t cairn_segment_rename_spare(const cairn_segment_t *segment, const cai
  * The caller is the only one that still knows the segment as unsealed.
  */
 cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t reason);
+
+/**
+ * Takes over what a valid footer says of the segment and of what the index cannot tell: its range,
+ * its age.
+ */
+void cairn_segment_take_footer(cairn_segment_t *segment, const cairn_segment_footer_t *footer);
+
+/** A footer for what the segment, or one that is being made, holds up to `end`; not yet summed. */
+cairn_segment_footer_t cairn_segment_footer(const cairn_segment_t *segment, uint64_t end,
+                                            cairn_seal_reason_t reason);
+void cairn_segment_sum_footer(cairn_segment_footer_t *footer);
+
+/** Bytes that its file has, or will have for as long as it is not sealed. */
+uint64_t cairn_segment_bytes(const cairn_segment_t *segment);
 
 /** Unmaps and closes; nobody reads it any more. */
 void cairn_segment_close(cairn_segment_t *segment);

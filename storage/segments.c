@@ -50,6 +50,71 @@ void cairn_segments_add(cairn_segments_t *segments, cairn_segment_t *segment)
     pthread_mutex_unlock(&segments->mutex);
 }
 
+void cairn_segments_replace(cairn_segments_t *segments, const cairn_segment_t *first, size_t count,
+                            cairn_segment_t *output)
+{
+    size_t at = 0;
+    pthread_mutex_lock(&segments->mutex);
+    while (at < segments->count && segments->list[at] != first)
+        ++at;
+    assert(count != 0 && at + count <= segments->count);
+    segments->list[at] = output;
+    memmove(&segments->list[at + 1], &segments->list[at + count],
+            (segments->count - at - count) * sizeof(*segments->list));
+    segments->count -= count - 1;
+    pthread_mutex_unlock(&segments->mutex);
+}
+
+cairn_err_t cairn_segments_pin_all(cairn_segments_t *segments, cairn_segments_pinned_t *pinned)
+{
+    cairn_err_t err = CAIRN_OK;
+    *pinned = (cairn_segments_pinned_t){.count = 0};
+    pthread_mutex_lock(&segments->mutex);
+    if (segments->count != 0) {
+        pinned->list = cairn_os->alloc(segments->count * sizeof(*pinned->list));
+        err = pinned->list != NULL ? CAIRN_OK : CAIRN_ERR_NOMEM;
+    }
+    for (; err == CAIRN_OK && pinned->count < segments->count; ++pinned->count) {
+        pinned->list[pinned->count] = segments->list[pinned->count];
+        cairn_segment_pin(pinned->list[pinned->count]);
+    }
+    pthread_mutex_unlock(&segments->mutex);
+    return err;
+}
+
+void cairn_segments_unpin(cairn_segments_pinned_t *pinned)
+{
+    for (size_t i = 0; i < pinned->count; ++i)
+        cairn_segment_unpin(pinned->list[i]);
+    cairn_os->free(pinned->list);
+    *pinned = (cairn_segments_pinned_t){.count = 0};
+}
+
+uint64_t cairn_segments_bytes(cairn_segments_t *segments)
+{
+    pthread_mutex_lock(&segments->mutex);
+    uint64_t bytes = segments->retired_bytes;
+    for (size_t i = 0; i < segments->count; ++i)
+        bytes += cairn_segment_bytes(segments->list[i]);
+    pthread_mutex_unlock(&segments->mutex);
+    return bytes;
+}
+
+uint64_t cairn_segments_retired_bytes(cairn_segments_t *segments)
+{
+    pthread_mutex_lock(&segments->mutex);
+    uint64_t bytes = segments->retired_bytes;
+    pthread_mutex_unlock(&segments->mutex);
+    return bytes;
+}
+
+void cairn_segments_retire_bytes(cairn_segments_t *segments, int64_t more)
+{
+    pthread_mutex_lock(&segments->mutex);
+    segments->retired_bytes += (uint64_t)more;
+    pthread_mutex_unlock(&segments->mutex);
+}
+
 cairn_segment_t *cairn_segments_newest(cairn_segments_t *segments)
 {
     pthread_mutex_lock(&segments->mutex);

@@ -15,6 +15,7 @@ typedef struct st_cairn_segments_t {
     cairn_segment_t **list; /* guarded by mutex, as is all below */
     size_t count;
     size_t room;
+    uint64_t retired_bytes;   /* of files that have been replaced and not yet been removed */
     uint64_t dropped_version; /* highest of a delete or expired value that compaction dropped */
 } cairn_segments_t;
 
@@ -28,6 +29,30 @@ cairn_err_t cairn_segments_reserve(cairn_segments_t *segments);
 
 /** Adds the newest segment; room has been reserved. */
 void cairn_segments_add(cairn_segments_t *segments, cairn_segment_t *segment);
+
+/**
+ * Puts `output` in the place of the `count` neighbours that begin with `first`. Threads: upkeep.
+ */
+void cairn_segments_replace(cairn_segments_t *segments, const cairn_segment_t *first, size_t count,
+                            cairn_segment_t *output);
+
+/** segments that stay while somebody looks at them, in order of version */
+typedef struct st_cairn_segments_pinned_t {
+    cairn_segment_t **list;
+    size_t count;
+} cairn_segments_pinned_t;
+
+/**
+ * All there are at one moment, each pinned. Undone by cairn_segments_unpin(). Errors: NOMEM.
+ * Threads: any.
+ */
+cairn_err_t cairn_segments_pin_all(cairn_segments_t *segments, cairn_segments_pinned_t *pinned);
+void cairn_segments_unpin(cairn_segments_pinned_t *pinned);
+
+/** Bytes of the files of all segments, and of those that have been replaced and are still there. */
+uint64_t cairn_segments_bytes(cairn_segments_t *segments);
+uint64_t cairn_segments_retired_bytes(cairn_segments_t *segments);
+void cairn_segments_retire_bytes(cairn_segments_t *segments, int64_t more);
 
 /** The newest, NULL if there is none. */
 cairn_segment_t *cairn_segments_newest(cairn_segments_t *segments);

@@ -38,7 +38,10 @@ void cairn_thread_quiescent(void)
 static void add_upkeep_jobs(cairn_store_t *store)
 {
     cairn_upkeep_add(store->upkeep, cairn_store_keytable_job, store);
+    cairn_upkeep_add(store->upkeep, cairn_compaction_unlink, store->compaction);
     cairn_upkeep_add(store->upkeep, cairn_store_checkpoint_job, store);
+    if (!store->options.no_compaction)
+        cairn_upkeep_add(store->upkeep, cairn_compaction_run, store->compaction);
 }
 
 static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
@@ -73,6 +76,25 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
                                                                               : CAIRN_ERR_NOMEM;
 }
 
+/** what the open has found of segments that others have taken the place of is compaction's to
+ * unlink
+ */
+static cairn_err_t adopt_superseded(cairn_store_t *store, cairn_recovered_t *recovered)
+{
+    cairn_err_t err = CAIRN_OK;
+    store->compaction = cairn_store_make_compaction(store);
+    if (store->compaction == NULL)
+        err = CAIRN_ERR_NOMEM;
+    for (size_t i = 0; i < recovered->superseded_count; ++i) {
+        if (err == CAIRN_OK)
+            err = cairn_compaction_adopt(store->compaction, recovered->superseded[i]);
+        if (err != CAIRN_OK)
+            cairn_segment_close(recovered->superseded[i]);
+    }
+    cairn_os->free(recovered->superseded);
+    return err;
+}
+
 static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
 {
     cairn_recovery_parts_t parts = {.dir = &store->dir,
@@ -89,7 +111,9 @@ static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
     store->reclaimer = recovered.reclaimer;
     if (err != CAIRN_OK)
         return err;
-    err = cairn_log_init(&log);
+    err = adopt_superseded(store, &recovered);
+    if (err == CAIRN_OK)
+        err = cairn_log_init(&log);
     if (err == CAIRN_OK) {
         cairn_log_resume(&log, recovered.active, recovered.last_version, &recovered.chain);
         err = start_threads(store, &log);
@@ -160,10 +184,13 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
         err = CAIRN_ERR_FAILED;
     } else if (store->writer != NULL) {
         cairn_store_write_last_checkpoint(store, durable_version);
+        while (cairn_compaction_unlink(store->compaction, NULL))
+            ;
         cairn_segment_t *newest = cairn_segments_newest(&store->segments);
         /* a watermark for the next start; the log is whole without it */
         cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0, durable_version);
     }
+    cairn_compaction_destroy(store->compaction);
     cairn_segments_dispose(&store->segments);
     cairn_feed_marks_dispose(&store->feed_marks);
     cairn_checkpoint_dispose(&store->checkpoint);
@@ -180,6 +207,12 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
 void cairn_store_upkeep(cairn_store_t *store)
 {
     cairn_upkeep_run(store->upkeep);
+}
+
+void cairn_store_compact(cairn_store_t *store)
+{
+    cairn_compaction_ask(store->compaction);
+    cairn_upkeep_wake(store->upkeep);
 }
 
 cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_t count)

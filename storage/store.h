@@ -38,7 +38,9 @@ typedef struct st_cairn_store_options_t {
     uint64_t queue_ops_max;    /* writes that may wait at once */
     uint64_t queue_bytes_max;  /* and the bytes of their records */
     unsigned io_threads;
-    bool upkeep_by_hand; /* no upkeep thread: cairn_store_upkeep() does its work */
+    bool no_compaction;              /* nothing is rewritten, however much of it is dead */
+    uint64_t tombstone_retention_ms; /* compaction keeps deletes so long, for feeds */
+    bool upkeep_by_hand;             /* no upkeep thread: cairn_store_upkeep() does its work */
     /* called by cairn_store_open() now and then while it replays; false stops it; may be NULL */
     bool (*on_progress)(void *ctx, uint64_t bytes_done, uint64_t bytes_total);
     /* a line for the log, from any thread of storage; may be NULL */
@@ -75,6 +77,12 @@ void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes);
  * options.upkeep_by_hand, for those that want to say when: tests, and what works offline.
  */
 void cairn_store_upkeep(cairn_store_t *store);
+
+/**
+ * Has every segment sealed so far rewritten in which there is anything to free, in the background,
+ * as room and other writes allow. Threads: any.
+ */
+void cairn_store_compact(cairn_store_t *store);
 
 /** Registers and unregisters the calling thread as one that reads or submits. */
 void cairn_thread_register(void);
@@ -336,6 +344,17 @@ void cairn_store_warm(cairn_store_t *store, const cairn_key_t *key, bool whole);
 
 /** buckets are powers of two of microseconds: bucket i counts what took less than 2^i us */
 #define CAIRN_HISTOGRAM_BUCKETS 24
+
+/** what compaction has done since the start */
+typedef struct st_cairn_compaction_stats_t {
+    uint64_t runs;
+    uint64_t bytes_read;      /* of the files that were rewritten */
+    uint64_t bytes_written;   /* of those that took their place */
+    uint64_t retired_bytes;   /* of files that somebody still reads, or a checkpoint needs */
+    uint64_t dropped_version; /* a feed that begins before this may miss a delete; 0: none */
+    uint64_t failures;
+    bool is_running;
+} cairn_compaction_stats_t;
 
 typedef struct st_cairn_store_stats_t {
     uint64_t keys;

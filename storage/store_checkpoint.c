@@ -18,8 +18,9 @@
 /** between two pieces, rest as long as the last one took, but no longer than this: other writes get
  * the disk half of the time */
 #define REST_MS_MAX 50
-/** the writer's queue is full: ask again after this */
-#define QUEUE_FULL_REST_MS 5
+
+/** more than this is not kept on disk for its sake */
+#define RETIRED_SEGMENTS_MAX 2
 
 typedef struct st_job_t {
     cairn_store_t *store;
@@ -46,60 +47,10 @@ static void log_failure(cairn_store_t *store, cairn_err_t err)
 
 /* ---------------------------------------------------------------- beside writes */
 
-/** where the job waits for the writer */
-typedef struct st_sync_t {
-    cairn_sink_t sink; /* first: on_done casts back */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool is_done;
-} sync_t;
-
-static void on_synced(cairn_sink_t *sink, cairn_write_t *list)
-{
-    sync_t *sync = (sync_t *)sink;
-    (void)list; /* the one that waits has it */
-    pthread_mutex_lock(&sync->mutex);
-    sync->is_done = true;
-    pthread_cond_signal(&sync->cond);
-    pthread_mutex_unlock(&sync->mutex);
-}
-
-/** has the writer sync whatever it has written; the thread is offline */
-static cairn_err_t sync_writer(job_t *job)
-{
-    sync_t sync = {.sink = {.on_done = on_synced},
-                   .mutex = PTHREAD_MUTEX_INITIALIZER,
-                   .cond = PTHREAD_COND_INITIALIZER};
-    cairn_write_t *write = cairn_write_create_sync(UINT64_MAX);
-    if (write == NULL)
-        return CAIRN_ERR_NOMEM;
-    write->sink = &sync.sink;
-    cairn_err_t err;
-    while ((err = cairn_store_submit(job->store, write)) == CAIRN_ERR_QUEUE_FULL) {
-        rcu_thread_online();
-        bool go_on = cairn_upkeep_rest(job->upkeep, QUEUE_FULL_REST_MS);
-        rcu_thread_offline();
-        if (!go_on)
-            break;
-    }
-    if (err == CAIRN_OK) {
-        pthread_mutex_lock(&sync.mutex);
-        while (!sync.is_done)
-            pthread_cond_wait(&sync.cond, &sync.mutex);
-        pthread_mutex_unlock(&sync.mutex);
-        err = write->err;
-    }
-    cairn_write_destroy(write);
-    return err == CAIRN_ERR_QUEUE_FULL ? CAIRN_ERR_CANCELLED : err;
-}
-
 static cairn_err_t make_durable(void *ctx, uint64_t *version)
 {
     job_t *job = ctx;
-    cairn_err_t err = sync_writer(job);
-    *version = atomic_load_explicit(&cairn_writer_counters(job->store->writer)->durable_version,
-                                    memory_order_relaxed);
-    return err;
+    return cairn_store_make_durable(job->store, job->upkeep, version);
 }
 
 static bool rest_after_piece(void *ctx)
@@ -113,11 +64,20 @@ static bool rest_after_piece(void *ctx)
     return go_on;
 }
 
+/** segments that have been replaced wait for a checkpoint that does not name them */
+static bool holds_too_much(cairn_store_t *store)
+{
+    return cairn_segments_retired_bytes(&store->segments) >
+               RETIRED_SEGMENTS_MAX * store->options.segment_bytes &&
+           cairn_compaction_waits_for_checkpoint(store->compaction);
+}
+
 static bool is_due(cairn_store_t *store)
 {
     uint64_t wanted = store->options.checkpoint_bytes, failed_ns = store->checkpoint.failed_ns;
-    return wanted != 0 && !cairn_dir_is_memory(&store->dir) &&
-           cairn_checkpoint_tail_bytes(&store->checkpoint, &store->position) >= wanted &&
+    return wanted != 0 && !store->no_checkpoints && !cairn_dir_is_memory(&store->dir) &&
+           (cairn_checkpoint_tail_bytes(&store->checkpoint, &store->position) >= wanted ||
+            holds_too_much(store)) &&
            !cairn_health_has_failed(&store->health) && !atomic_load(&store->health.disk_full) &&
            (failed_ns == 0 || cairn_os->monotonic_ns() - failed_ns >= RETRY_NS);
 }
@@ -150,7 +110,8 @@ void cairn_store_write_last_checkpoint(cairn_store_t *store, uint64_t durable_ve
 {
     uint64_t wanted = store->options.checkpoint_bytes;
     uint64_t least = wanted < CLOSE_TAIL_BYTES ? wanted : CLOSE_TAIL_BYTES;
-    if (wanted == 0 || cairn_dir_is_memory(&store->dir) || durable_version == 0 ||
+    if (wanted == 0 || store->no_checkpoints || cairn_dir_is_memory(&store->dir) ||
+        durable_version == 0 ||
         cairn_checkpoint_tail_bytes(&store->checkpoint, &store->position) < least)
         return;
     cairn_checkpoint_source_t source = source_of(store);

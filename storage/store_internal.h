@@ -6,6 +6,7 @@
 
 #include "storage/checkpoint.h"
 #include "storage/clock.h"
+#include "storage/compaction.h"
 #include "storage/dir.h"
 #include "storage/feed_marks.h"
 #include "storage/iopool.h"
@@ -28,6 +29,8 @@ struct st_cairn_store_t {
     cairn_space_t *space;
     cairn_iopool_t *iopool;
     cairn_upkeep_t *upkeep;
+    cairn_compaction_t *compaction;
+    bool no_checkpoints; /* upkeep's: what they would say is no longer known */
     cairn_maintenance_t *maintenance;
     cairn_writer_t *writer;
     cairn_reclaimer_t *reclaimer;
@@ -62,5 +65,16 @@ bool cairn_store_checkpoint_job(void *store, cairn_upkeep_t *upkeep);
 
 /** Writes one at the end if it is worth while; the writer and maintenance have ended. */
 void cairn_store_write_last_checkpoint(cairn_store_t *store, uint64_t durable_version);
+
+/**
+ * Has the writer sync whatever it has written, and waits; says up to which version all is on disk
+ * and in the index.
+ * Threads: a job of upkeep, online. Errors: CANCELLED (it is stopping), NOMEM, FAILED.
+ */
+cairn_err_t cairn_store_make_durable(cairn_store_t *store, cairn_upkeep_t *upkeep,
+                                     uint64_t *version);
+
+/** The compaction of a store whose other parts are there. NULL when there is no memory. */
+cairn_compaction_t *cairn_store_make_compaction(cairn_store_t *store);
 
 #endif

@@ -40,6 +40,8 @@ static const suite_t suites[] = {
     {"read_errors", suite_read_errors},
     {"batch", suite_batch},
     {"existed", suite_existed},
+    {"compaction", suite_compaction},
+    {"compaction_hazards", suite_compaction_hazards},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
     {"target", suite_target},

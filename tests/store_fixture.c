@@ -35,6 +35,7 @@ void fixture_init(fixture_t *f, temp_dir_place_t place)
         .queue_ops_max = 100000,
         .queue_bytes_max = (uint64_t)1 << 30,
         .io_threads = 2,
+        .no_compaction = true, /* segments stay as a test has made them */
         .on_log = on_log,
         .ctx = f,
     };

@@ -23,6 +23,8 @@ void suite_power_cut(void);
 void suite_read_errors(void);
 void suite_batch(void);
 void suite_existed(void);
+void suite_compaction(void);
+void suite_compaction_hazards(void);
 void suite_units(void);
 void suite_config(void);
 void suite_config_tokens(void);

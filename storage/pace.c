@@ -1,0 +1,78 @@
+/*
+ * storage/pace.c - how fast work in the background may use the disk.
+ */
+#include "storage/pace.h"
+
+#define MIB ((uint64_t)1 << 20)
+#define RATE_LEAST (4 * MIB)
+#define RATE_MOST (200 * MIB)
+#define RATE_FIRST (32 * MIB)
+#define RATE_STEP (2 * MIB)
+/** syncs that take so many times what they usually do are being held up */
+#define HELD_UP 2
+/** too few of them say nothing */
+#define SYNCS_LEAST 4
+/** one slow sync does not change what is usual */
+#define USUAL_PARTS 16
+#define REST_MS_MOST 1000
+/** what is copied for each byte that is logged, at least: a little more than what a store needs
+ * that keeps two thirds of its bytes live */
+#define LOG_MULTIPLE 2
+
+void cairn_pace_init(cairn_pace_t *pace)
+{
+    *pace = (cairn_pace_t){.bytes_per_s = RATE_FIRST};
+}
+
+/** the mean of the syncs since the last call; 0 where there were too few */
+static uint64_t mean_since(cairn_pace_t *pace, const cairn_log_load_t *load)
+{
+    uint64_t count = load->syncs - pace->load.syncs, ns = load->sync_ns - pace->load.sync_ns;
+    if (count < SYNCS_LEAST)
+        return 0;
+    pace->load = *load;
+    return ns / count;
+}
+
+void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load)
+{
+    uint64_t mean = mean_since(pace, load);
+    if (mean == 0)
+        return;
+    if (pace->usual_sync_ns == 0)
+        pace->usual_sync_ns = mean;
+    else
+        pace->usual_sync_ns += mean / USUAL_PARTS - pace->usual_sync_ns / USUAL_PARTS;
+}
+
+void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load)
+{
+    pace->begun_ns = now_ns;
+    pace->log_bytes = load->bytes;
+}
+
+static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)
+{
+    return rate < least ? least : rate > most ? most : rate;
+}
+
+static void adapt(cairn_pace_t *pace, uint64_t mean, uint64_t logged_per_s)
+{
+    uint64_t least = clamp(LOG_MULTIPLE * logged_per_s, RATE_LEAST, RATE_MOST);
+    if (mean != 0 && pace->usual_sync_ns != 0 && mean > HELD_UP * pace->usual_sync_ns)
+        pace->bytes_per_s /= 2;
+    else
+        pace->bytes_per_s += RATE_STEP;
+    pace->bytes_per_s = clamp(pace->bytes_per_s, least, RATE_MOST);
+}
+
+uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
+                            const cairn_log_load_t *load)
+{
+    uint64_t taken_ms = (now_ns - pace->begun_ns) / 1000000;
+    adapt(pace, mean_since(pace, load),
+          (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
+    uint64_t due_ms = bytes * 1000 / pace->bytes_per_s;
+    uint64_t rest_ms = due_ms > taken_ms ? due_ms - taken_ms : 0;
+    return rest_ms < REST_MS_MOST ? rest_ms : REST_MS_MOST;
+}

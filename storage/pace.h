@@ -1,0 +1,42 @@
+/*
+ * storage/pace.h - how fast work in the background may use the disk.
+ *
+ * A rate that rises step by step while the log's syncs take what they usually take, and is halved
+ * when they take much longer: additive increase, multiplicative decrease. Threads: one.
+ */
+#ifndef CAIRN_STORAGE_PACE_H
+#define CAIRN_STORAGE_PACE_H
+
+#include <stdint.h>
+
+/** what the log has had to do since the start */
+typedef struct st_cairn_log_load_t {
+    uint64_t syncs;
+    uint64_t sync_ns; /* that they took together */
+    uint64_t bytes;
+} cairn_log_load_t;
+
+typedef struct st_cairn_pace_t {
+    uint64_t bytes_per_s;
+    uint64_t usual_sync_ns; /* of a commit while nothing else was going on; 0: not known yet */
+    cairn_log_load_t load;  /* when syncs were last looked at */
+    uint64_t log_bytes;     /* when the piece that is being paid for was begun */
+    uint64_t begun_ns;      /* and when that was; 0: none has been */
+} cairn_pace_t;
+
+void cairn_pace_init(cairn_pace_t *pace);
+
+/** Nothing is going on in the background: what syncs take now is what they usually take. */
+void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load);
+
+/** A piece of work begins. */
+void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load);
+
+/**
+ * A piece of so many bytes has been done: milliseconds to rest before the next. However long syncs
+ * take, the rate is a multiple of what is being logged meanwhile: else room would run out.
+ */
+uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
+                            const cairn_log_load_t *load);
+
+#endif

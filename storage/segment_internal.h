@@ -1,0 +1,27 @@
+/*
+ * storage/segment_internal.h - what making a segment file in one go shares with segment.c.
+ */
+#ifndef CAIRN_STORAGE_SEGMENT_INTERNAL_H
+#define CAIRN_STORAGE_SEGMENT_INTERNAL_H
+
+#include "storage/segment.h"
+
+/** What a result of cairn_os means: OK, DISK_FULL, NO_FILES, NOMEM, IO. */
+cairn_err_t cairn_segment_err_of(int64_t result);
+
+/** Writes all of it. Errors: DISK_FULL, IO; some of it may be in the file. */
+cairn_err_t cairn_segment_write_all(int fd, const void *base, size_t count, uint64_t offset);
+
+/** A segment of a file, which it owns; NULL when there is no memory. It has no slot yet. */
+cairn_segment_t *cairn_segment_new(int fd, uint64_t bytes);
+
+/** Gives the segment a salt and writes its header, not synced. Errors: DISK_FULL, IO. */
+cairn_err_t cairn_segment_write_header(cairn_segment_t *segment, const cairn_dir_t *dir);
+
+/** Takes a slot, CAIRN_SLOT_ANY or this one, and maps the file there. Errors: NOMEM. */
+cairn_err_t cairn_segment_map(cairn_segment_t *segment, cairn_space_t *space, uint32_t slot);
+
+/** A sealed segment is read through its map and needs no descriptor. */
+void cairn_segment_close_file(cairn_segment_t *segment);
+
+#endif
