@@ -315,7 +315,9 @@ static void die_at_every_step(bool is_removal)
         cairn_snapshot_t snapshot;
         bool is_there;
         fault_os_install();
-        start(&f, TEMP_DIR_IN_MEMORY);
+        fixture_init(&f, TEMP_DIR_IN_MEMORY);
+        f.options.upkeep_by_hand = true; /* no other thread's changes are among the steps */
+        CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
         fill(&f, 60);
         if (is_removal)
             CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, "s", &snapshot), CAIRN_OK);
