@@ -26,7 +26,7 @@ CLIENT_LIBS := -lcurl -ljansson
 BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
               libyaml-dev libjansson-dev libcurl4-openssl-dev
 TEST_PKGS := libcunit1-dev dpkg-dev haproxy wrk curl jq groff-base pkg-config
-BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 procps \
+BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 curl procps \
               util-linux
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
 DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
@@ -166,7 +166,7 @@ soak: lib $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, ma
 	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 
 .PHONY: bench bench-full
-BENCH_PROGRAMS := $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/load
+BENCH_PROGRAMS := $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/load $(BUILD)/subscribe
 bench: deps-bench $(BENCH_PROGRAMS) ## cairn beside its peers, the figures that matter most: four minutes
 	BUILD=$(BUILD) bench/run.sh quick
 bench-full: deps-bench $(BENCH_PROGRAMS) ## every load there is: half an hour, 5 GB of memory and of disk
@@ -175,6 +175,9 @@ bench-full: deps-bench $(BENCH_PROGRAMS) ## every load there is: half an hour, 5
 $(BUILD)/ceiling: $(BUILD)/obj/bench/ceiling.o
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lh2o-evloop -lssl -lcrypto
+$(BUILD)/subscribe: $(BUILD)/obj/bench/subscribe.o
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^
 $(BUILD)/load: $(call objects,$(wildcard bench/load/*.c))
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm

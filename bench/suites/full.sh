@@ -64,6 +64,26 @@ load get_open "GET 100 B, 5,000 a second by the clock" "ceiling cairn nginx redi
 load put_open "PUT 100 B, sync, 2,000 a second by the clock" "ceiling cairn redis_always" \
     --keys $KEYS --get-percent 0 --rate 2000
 
+# ---------------------------------------------------------------- beside other work
+load get_beside "GET 100 B, 5,000 a second by the clock, beside other work" \
+    "cairn cairn+snapshots cairn+feeds" --keys $KEYS --rate 5000
+
+# two a second, until one fails, which none should
+beside_snapshots() { # peer
+    local url="http://127.0.0.1:${PORT[$1]}/v1/admin/snapshot?name="
+    while curl -sSf -o /dev/null -X POST "$url$(date +%s%N)"; do sleep 0.5; done
+    return 1
+}
+after_snapshots() { # peer
+    rm -rf "$WORK/$1"/snapshots
+}
+
+# a thousand who are told of fifty writes a second
+beside_feeds() { # peer
+    "$BUILD/subscribe" "${PORT[$1]}" 1000 &
+    "$BUILD/load" --port "${PORT[$1]}" --get-percent 0 --rate 50 --keys 1000 --warm-up 0 --seconds 3600
+}
+
 # ---------------------------------------------------------------- less memory than data
 load get_cold "GET 1 KiB at random, four times more data than memory" "cairn cairn_limited" \
     --keys $KEYS --value-bytes 1024
