@@ -23,6 +23,8 @@ const cli_option_t cli_options[CLI_OPTION_COUNT] = {
 const cli_command_t cli_commands[] = {
     {"serve", "[--config FILE] [--data DIR] [--OPTION VALUE]...",
      "run the server", NULL, 0, 0, 0, NULL},
+    {"verify", "DIR [--dump SEGMENT] [--json]",
+     "check a store that no server has open, to the last byte", NULL, 0, 0, 0, NULL},
     {"get", "KEY [--output FILE] [--json]",
      "print a value",
      "Prints the bytes of the value as they are. --json prints them with version, content type,\n"

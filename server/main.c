@@ -7,6 +7,7 @@
 #include "client/cli.h"
 #include "server/cli.h"
 #include "server/serve.h"
+#include "server/verify.h"
 
 static int serve(int argc, char **argv)
 {
@@ -33,5 +34,7 @@ int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "serve") == 0)
         return serve(argc - 2, argv + 2);
+    if (argc >= 2 && strcmp(argv[1], "verify") == 0)
+        return cairn_verify(argc - 2, argv + 2);
     return cairn_command_run(argc, argv);
 }

@@ -38,6 +38,7 @@ static const suite_t suites[] = {
     {"checkpoint", suite_checkpoint},
     {"power_cut", suite_power_cut},
     {"read_errors", suite_read_errors},
+    {"verify", suite_verify},
     {"batch", suite_batch},
     {"existed", suite_existed},
     {"compaction", suite_compaction},

@@ -1,0 +1,275 @@
+/*
+ * Checking a store that nobody has open: is what is whole said to be so, and all that is not named?
+ */
+#include <CUnit/CUnit.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/survey.h"
+#include "storage/verify.h"
+#include "tests/server_process.h"
+#include "tests/store_fixture.h"
+#include "tests/suites.h"
+
+#define FIRST "0000000000000001-0000.seg"
+
+/* a store of three segments, the first two sealed, that is closed */
+static void make_store(fixture_t *f)
+{
+    char key[16], value[1500];
+    fixture_init(f, TEMP_DIR_IN_MEMORY);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(f), CAIRN_OK);
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    for (int i = 0; i < 100; ++i) {
+        snprintf(key, sizeof(key), "key %d", i);
+        CU_ASSERT_EQUAL_FATAL(fixture_put(f, key, value).err, CAIRN_OK);
+    }
+    CU_ASSERT_EQUAL(fixture_delete(f, "key 5").err, CAIRN_OK);
+    CU_ASSERT_EQUAL_FATAL(fixture_close(f), CAIRN_OK);
+}
+
+typedef struct st_seen_t {
+    uint64_t records, damaged, files, problems;
+    char key[64]; /* of the last damaged record */
+    char problem[300];
+} seen_t;
+
+static void on_record(void *ctx, const cairn_verify_record_t *r)
+{
+    seen_t *seen = ctx;
+    ++seen->records;
+    if (!r->is_damaged)
+        return;
+    ++seen->damaged;
+    snprintf(seen->key, sizeof(seen->key), "%.*s", (int)r->key_bytes,
+             r->key != NULL ? (const char *)r->key : "");
+}
+
+static void on_file(void *ctx, const cairn_verify_file_t *file)
+{
+    seen_t *seen = ctx;
+    ++seen->files;
+    if (file->problem != NULL) {
+        ++seen->problems;
+        snprintf(seen->problem, sizeof(seen->problem), "%s: %s", file->name, file->problem);
+    }
+}
+
+static cairn_err_t verify(const fixture_t *f, seen_t *seen)
+{
+    char errmsg[CAIRN_ERRMSG_BYTES];
+    cairn_verify_result_t result;
+    cairn_verify_options_t options = {
+        .path = f->options.path, .on_record = on_record, .on_file = on_file, .ctx = seen};
+    *seen = (seen_t){.records = 0};
+    return cairn_store_verify(&options, &result, errmsg);
+}
+
+static void a_whole_store_is_clean(void)
+{
+    fixture_t f;
+    seen_t seen;
+    make_store(&f);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_OK);
+    CU_ASSERT(seen.files >= 3);
+    CU_ASSERT(seen.records >= 101);
+    CU_ASSERT_EQUAL(seen.damaged + seen.problems, 0);
+    /* it still opens: nothing was changed */
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_ERR_LOCKED);
+    fixture_dispose(&f);
+}
+
+static void no_store_is_made(void)
+{
+    temp_dir_t dir;
+    char errmsg[CAIRN_ERRMSG_BYTES], path[300];
+    cairn_verify_result_t result;
+    CU_ASSERT_TRUE_FATAL(temp_dir_create(&dir, TEMP_DIR_IN_MEMORY));
+    cairn_verify_options_t options = {.path = dir.path};
+    CU_ASSERT_EQUAL(cairn_store_verify(&options, &result, errmsg), CAIRN_ERR_NOT_FOUND);
+    snprintf(path, sizeof(path), "%s/nothing", dir.path);
+    options.path = path;
+    CU_ASSERT_EQUAL(cairn_store_verify(&options, &result, errmsg), CAIRN_ERR_NOT_FOUND);
+    CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+    CU_ASSERT(temp_dir_remove(&dir));
+}
+
+/* a sealed file has no bit that no sum covers */
+static void every_bit_of_a_sealed_file_counts(void)
+{
+    fixture_t f;
+    seen_t seen;
+    size_t bytes;
+    make_store(&f);
+    char path[400];
+    snprintf(path, sizeof(path), "%s", fixture_path(&f, FIRST));
+    uint8_t *content = read_file(path, &bytes);
+    chmod(path, 0600);
+    size_t step = getenv("CAIRN_SOAK") != NULL ? 1 : 211;
+    size_t missed = 0;
+    for (size_t bit = 0; bit < 8 * bytes; bit += bit < 8 * 4300 && bit > 8 * 4090 ? 1 : step) {
+        content[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        write_file(path, content, bytes);
+        missed += verify(&f, &seen) != CAIRN_ERR_CORRUPT;
+        content[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    CU_ASSERT_EQUAL(missed, 0);
+    for (size_t cut = 0; cut < bytes; cut += 997) {
+        write_file(path, content, cut);
+        missed += verify(&f, &seen) != CAIRN_ERR_CORRUPT;
+    }
+    CU_ASSERT_EQUAL(missed, 0);
+    write_file(path, content, bytes);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_OK);
+    free(content);
+    fixture_dispose(&f);
+}
+
+/* offset of the record with this key in the file's content */
+static size_t find_key(const uint8_t *content, size_t bytes, const char *key)
+{
+    const uint8_t *found = memmem(content, bytes, key, strlen(key));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+    return (size_t)(found - content) - CAIRN_RECORD_HEAD_BYTES;
+}
+
+/* whichever bit of a record is wrong, the key it was for is told */
+static void one_wrong_bit_names_its_key(void)
+{
+    fixture_t f;
+    seen_t seen;
+    size_t bytes, wrong = 0;
+    char path[400];
+    make_store(&f);
+    snprintf(path, sizeof(path), "%s", fixture_path(&f, FIRST));
+    uint8_t *content = read_file(path, &bytes);
+    chmod(path, 0600);
+    size_t at = find_key(content, bytes, "key 7");
+    for (size_t bit = 8 * at; bit < 8 * (at + CAIRN_RECORD_HEAD_BYTES + 5 + 64); ++bit) {
+        content[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        write_file(path, content, bytes);
+        wrong += verify(&f, &seen) != CAIRN_ERR_CORRUPT || seen.damaged != 1 ||
+                 strcmp(seen.key, "key 7") != 0;
+        content[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    /* several fields lost, but the content proves the key */
+    memset(content + at + 16, 0xff, 8);
+    memset(content + at + 32, 0xff, 8);
+    write_file(path, content, bytes);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_ERR_CORRUPT);
+    CU_ASSERT_STRING_EQUAL(seen.key, "key 7");
+    /* nothing of it is left: a gap, and the records behind it are found */
+    memset(content + at, 0xa5, 700);
+    write_file(path, content, bytes);
+    uint64_t all = seen.records;
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_ERR_CORRUPT);
+    CU_ASSERT_EQUAL(seen.damaged, 1);
+    CU_ASSERT_EQUAL(seen.records, all);
+    free(content);
+    fixture_dispose(&f);
+}
+
+static void a_missing_segment_is_named(void)
+{
+    fixture_t f;
+    seen_t seen;
+    char name[32];
+    make_store(&f);
+    CU_ASSERT_TRUE_FATAL(fixture_segment_name(&f, 1, name));
+    CU_ASSERT_EQUAL(unlink(fixture_path(&f, name)), 0);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_ERR_CORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(seen.problem, "a segment is missing"));
+    CU_ASSERT_TRUE_FATAL(fixture_segment_name(&f, 0, name));
+    CU_ASSERT_EQUAL(unlink(fixture_path(&f, name)), 0);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_ERR_CORRUPT); /* STORE knows of it */
+    fixture_dispose(&f);
+}
+
+/* what ends in the middle of a commit that nobody was told of is no damage */
+static void a_torn_end_is_clean(void)
+{
+    fixture_t f;
+    seen_t seen;
+    size_t bytes;
+    char name[32];
+    make_store(&f);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL(fixture_put(&f, "last", "written").err, CAIRN_OK);
+    CU_ASSERT_EQUAL_FATAL(fixture_close(&f), CAIRN_OK);
+    CU_ASSERT_TRUE_FATAL(fixture_segment_name(&f, 0, name));
+    uint8_t *content = read_file(fixture_path(&f, name), &bytes);
+    size_t end = bytes;
+    while (end != 0 && content[end - 1] == 0)
+        --end;
+    content[end + 16] = 1; /* bytes of a record that never got its head */
+    write_file(fixture_path(&f, name), content, bytes);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_OK);
+    free(content);
+    fixture_dispose(&f);
+}
+
+/* ---------------------------------------------------------------- the command */
+
+static int run(const char *const *args, const char *expected)
+{
+    char *output = NULL;
+    int status = -1;
+    CU_ASSERT_TRUE_FATAL(run_cairn(args, &status, &output));
+    if (strstr(output, expected) == NULL) {
+        fprintf(stderr, "\n    %s", output);
+        CU_FAIL("the output lacks what is expected");
+    }
+    free(output);
+    return status;
+}
+
+static void the_command_has_its_exit_codes(void)
+{
+    fixture_t f;
+    make_store(&f);
+    const char *path = f.options.path;
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, NULL}, "clean: "), 0);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, "--json", NULL}, "{\"clean\":true"), 0);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, "--dump", FIRST, NULL},
+                        "put    version 8        \"key 7\" key 5, meta 0, value 1499 bytes"),
+                    0);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", "--help", NULL}, "Exit status"), 0);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", NULL}, "directory is missing"), 2);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, "--what", NULL}, "no option"), 2);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", "/nowhere", NULL}, "there is no store"), 2);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, "--dump", "x.seg", NULL}, "no segment"),
+                    2);
+    size_t bytes;
+    char file[400];
+    snprintf(file, sizeof(file), "%s", fixture_path(&f, FIRST));
+    uint8_t *content = read_file(file, &bytes);
+    content[find_key(content, bytes, "key 7") + 100] ^= 1;
+    chmod(file, 0600);
+    write_file(file, content, bytes);
+    free(content);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, NULL}, FIRST "  DAMAGED"), 1);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, "--json", NULL}, "{\"clean\":false"), 1);
+    CU_ASSERT_EQUAL(
+        run((const char *[]){"verify", path, "--dump", FIRST, NULL}, ": damaged content"), 1);
+    fixture_dispose(&f);
+}
+
+void suite_verify(void)
+{
+    CU_pSuite s = CU_add_suite("verify: a store checked to the last byte", NULL, NULL);
+    CU_add_test(s, "a whole store is clean, one that is open is left alone",
+                a_whole_store_is_clean);
+    CU_add_test(s, "where there is no store none is made", no_store_is_made);
+    CU_add_test(s, "every bit of a sealed file counts", every_bit_of_a_sealed_file_counts);
+    CU_add_test(s, "one wrong bit names its key", one_wrong_bit_names_its_key);
+    CU_add_test(s, "a missing segment is named", a_missing_segment_is_named);
+    CU_add_test(s, "a torn end is clean", a_torn_end_is_clean);
+    CU_add_test(s, "the command has its exit codes", the_command_has_its_exit_codes);
+}
