@@ -411,8 +411,8 @@ static void a_real_disk_cannot_read(void)
     if (loop_disk_lose_end_of(&disk, path, 500 * KIB)) {
         forget_pages(path);
         for (int round = 0; round < 2; ++round) {
-            CU_ASSERT_EQUAL(get_err(&f, "small"), CAIRN_ERR_IO);
-            CU_ASSERT_EQUAL(get_err(&f, "large"), CAIRN_ERR_IO);
+            CU_ASSERT(is_unreadable(get_err(&f, "small")));
+            CU_ASSERT(is_unreadable(get_err(&f, "large")));
             CU_ASSERT(has_value(&f, "first", 100));
             CU_ASSERT_EQUAL(get_err(&f, "nobody"), CAIRN_ERR_NOT_FOUND);
             if (round == 0)
