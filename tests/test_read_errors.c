@@ -28,6 +28,19 @@
 #define MIB ((size_t)1 << 20)
 #define PAGE 4096
 
+/* sealing gives a file its last size: what is cut before that would grow again */
+static void cut_sealed(const char *path, uint64_t bytes)
+{
+    struct stat st = {.st_mode = S_IWUSR};
+    for (int tries = 0; tries < 500 && (st.st_mode & S_IWUSR) != 0; ++tries) {
+        CU_ASSERT_EQUAL_FATAL(stat(path, &st), 0);
+        sleep_ms(10);
+    }
+    CU_ASSERT_EQUAL_FATAL(st.st_mode & S_IWUSR, 0);
+    chmod(path, 0600);
+    CU_ASSERT_EQUAL_FATAL(truncate(path, (off_t)bytes), 0);
+}
+
 /* ---------------------------------------------------------------- the guard itself */
 
 /* two pages of a file of one */
@@ -123,8 +136,7 @@ static void cut_first_segment(const fixture_t *f, uint64_t bytes)
 {
     char path[512];
     snprintf(path, sizeof(path), "%s", fixture_path(f, "0000000000000001-0000.seg"));
-    chmod(path, 0600);
-    CU_ASSERT_EQUAL_FATAL(truncate(path, (off_t)bytes), 0);
+    cut_sealed(path, bytes);
 }
 
 static void put_value(fixture_t *f, const char *key, size_t bytes)
@@ -303,8 +315,7 @@ static void serve_around_a_cut(const char *const *flags,
     put_over_http(&conn, "/v1/kv/large", 6 * MIB);
     put_over_http(&conn, "/v1/kv/far", 12 * MIB);
     snprintf(path, sizeof(path), "%s/0000000000000001-0000.seg", site.data);
-    chmod(path, 0600);
-    CU_ASSERT_EQUAL_FATAL(truncate(path, (off_t)2 * PAGE), 0);
+    cut_sealed(path, (uint64_t)2 * PAGE);
     CU_ASSERT(is_refused_or_cut(&site, "/v1/kv/small", open));
     CU_ASSERT(is_refused_or_cut(&site, "/v1/kv/middle", open));
     CU_ASSERT(is_refused_or_cut(&site, "/v1/kv/large", open));
