@@ -40,8 +40,8 @@ LIB_SRC := $(filter-out $(CLI_SRC),$(wildcard client/*.c))
 EXAMPLE_SRC := $(wildcard client/examples/*.c)
 TEST_SRC := $(wildcard tests/*.c)
 ALL_SRC := $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) \
-           $(EXAMPLE_SRC) $(TEST_SRC) $(wildcard bench/*.c bench/load/*.c)
-ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h client/*.h tests/*.h bench/*.h \
+           $(EXAMPLE_SRC) $(TEST_SRC) $(wildcard tests/fuzz/*.c bench/*.c bench/load/*.c)
+ALL_HDR := $(wildcard index/*.h storage/*.h server/*.h client/*.h tests/*.h tests/fuzz/*.h bench/*.h \
                bench/load/*.h)
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -153,7 +153,7 @@ deb: all lib ## build Debian packages in build/deb
 
 # ---------------------------------------------------------------- testing
 .PHONY: test check asan tsan soak
-test: layers lib $(BUILD)/cairn $(BUILD)/cairn-tests ## every test; ends with CUnit's summary
+test: layers lib fuzz-seeds $(BUILD)/cairn $(BUILD)/cairn-tests ## every test; ends with CUnit's summary
 	CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 check: test
 asan: ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -164,6 +164,36 @@ tsan: ## the tests under ThreadSanitizer
 	$(MAKE) test BUILD=build/tsan CFLAGS="-O1 -g" SAN="-fsanitize=thread"
 soak: lib $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many crashes
 	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
+
+# ---------------------------------------------------------------- fuzzing
+# a target a file in tests/fuzz; its seeds in tests/fuzz/seeds/<target>
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
+FUZZ_RUNS ?= 1000000
+FUZZ_CC ?= clang
+FUZZ_BUILD := build/fuzz
+FUZZ_LIB_OBJ = $(filter-out $(BUILD)/obj/server/main.o,$(SERVER_OBJ)) $(ENGINE_OBJ)
+.PHONY: fuzz fuzz-seeds
+fuzz: deps-dev ## FUZZ_RUNS (1,000,000) runs of each fuzz target, under clang's sanitizers
+	$(MAKE) BUILD=$(FUZZ_BUILD) CC="$(FUZZ_CC)" CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+	    SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
+	    $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/fuzz-%)
+	@for t in $(FUZZ_TARGETS); do \
+	    echo "fuzz $$t: $(FUZZ_RUNS) runs"; mkdir -p $(FUZZ_BUILD)/corpus/$$t; \
+	    $(FUZZ_BUILD)/fuzz-$$t -runs=$(FUZZ_RUNS) -max_len=4096 -timeout=10 -print_final_stats=1 \
+	        -artifact_prefix=$(FUZZ_BUILD)/crash-$$t- $(FUZZ_BUILD)/corpus/$$t \
+	        tests/fuzz/seeds/$$t >$(FUZZ_BUILD)/$$t.log 2>&1 || \
+	        { tail -40 $(FUZZ_BUILD)/$$t.log; exit 1; }; \
+	    grep -E "number_of_executed_units|average_exec_per_sec" $(FUZZ_BUILD)/$$t.log; done
+$(FUZZ_BUILD)/fuzz-%: $(FUZZ_BUILD)/obj/tests/fuzz/%.o $(FUZZ_LIB_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)
+# the same targets and their seeds, without libFuzzer: they stay tests
+$(BUILD)/replay-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/replay.o $(FUZZ_LIB_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(STORAGE_LIBS)
+fuzz-seeds: $(FUZZ_TARGETS:%=$(BUILD)/replay-%) ## the fuzz targets over their seeds
+	@for t in $(FUZZ_TARGETS); do $(BUILD)/replay-$$t tests/fuzz/seeds/$$t/* || exit 1; done
+.SECONDARY: $(FUZZ_TARGETS:%=$(BUILD)/obj/tests/fuzz/%.o) $(BUILD)/obj/tests/fuzz/replay.o
 
 .PHONY: bench bench-full
 BENCH_PROGRAMS := $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/load $(BUILD)/subscribe

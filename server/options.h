@@ -77,6 +77,8 @@
     X(storage_sync_interval_ms, storage, sync_interval, DURATION, "100ms", \
       1, CAIRN_MINUTE_MS, \
       "an async write is on disk after this time at the latest") \
+    X(storage_scrub_rate, storage, scrub_rate, BYTES, "20MiB", 0, CAIRN_GIB, \
+      "what is verified each second in the background, to find rot before a reader does; 0B: nothing") \
     X(storage_checkpoint_bytes, storage, checkpoint_bytes, BYTES, "256MiB", \
       CAIRN_MIB, 1024 * CAIRN_GIB, \
       "log that a start replays at most: after so much, the index is written to disk") \

@@ -198,6 +198,7 @@ static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **stor
         .segment_bytes = config->storage_segment_bytes,
         .value_bytes_max = config->limits_value_bytes,
         .sync_interval_ms = config->storage_sync_interval_ms,
+        .scrub_rate = config->storage_scrub_rate,
         .checkpoint_bytes = config->storage_checkpoint_bytes,
         .queue_ops_max = config->limits_queue_ops,
         .queue_bytes_max = config->limits_queue_bytes,

@@ -38,10 +38,14 @@ static void reply_ready(h2o_req_t *req)
         cairn_status_reply_loading(req);
         return;
     }
-    if (cairn_store_has_failed(store))
+    if (cairn_store_has_failed(store)) {
         cairn_reply_err(req, CAIRN_ERR_FAILED);
-    else
-        cairn_reply_empty(req, 204, "No Content");
+        return;
+    }
+    if (cairn_store_damaged(store) != 0) /* it serves, all but what is damaged */
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("cairn-state"), 0, NULL,
+                              H2O_STRLIT("degraded"));
+    cairn_reply_empty(req, 204, "No Content");
 }
 
 static void sum_metrics(const cairn_server_t *server, cairn_metrics_t *sum)
@@ -137,6 +141,13 @@ static void print_store(FILE *out, const cairn_store_stats_t *s)
     metric(out, "commit_bytes_total", "counter", "Bytes in them.", (double)s->commit_bytes);
     metric(out, "cold_loads_total", "counter", "Records brought in from disk for a request.",
            (double)s->loads);
+    metric(out, "scrubbed_bytes_total", "counter", "Bytes verified in the background.",
+           (double)s->scrubbed_bytes);
+    metric(out, "scrub_passes_total", "counter", "Passes over all sealed segments.",
+           (double)s->scrub_passes);
+    metric(out, "damaged_records", "gauge", "Records that were found damaged.", (double)s->damaged);
+    metric(out, "read_faults_total", "counter", "Pages that the disk could not deliver.",
+           (double)s->read_faults);
     metric(out, "disk_full", "gauge", "1 while no further segment can be made.", s->disk_full);
     metric(out, "failed", "gauge", "1 after a failed write or sync: read-only until restarted.",
            s->failed);
@@ -293,7 +304,12 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     json_object_set_new(json, "state",
                         json_string(s.failed      ? "read_only"
                                     : s.disk_full ? "disk_full"
+                                    : s.damaged   ? "degraded"
                                                   : "ok"));
+    json_object_set_new(json, "scrub",
+                        json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)s.scrubbed_bytes,
+                                  "passes", (json_int_t)s.scrub_passes, "damaged",
+                                  (json_int_t)s.damaged, "read_faults", (json_int_t)s.read_faults));
     set_count(json, "uptime_ms", uptime_ms(server));
     set_count(json, "workers", server->worker_count);
     json_object_set_new(json, "in_memory", json_boolean(s.in_memory));

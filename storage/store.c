@@ -42,6 +42,7 @@ static void add_upkeep_jobs(cairn_store_t *store)
     cairn_upkeep_add(store->upkeep, cairn_store_checkpoint_job, store);
     if (!store->options.no_compaction)
         cairn_upkeep_add(store->upkeep, cairn_compaction_run, store->compaction);
+    cairn_upkeep_add(store->upkeep, cairn_scrub_job, &store->scrub);
 }
 
 static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
@@ -71,6 +72,8 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
     if (store->writer == NULL)
         return CAIRN_ERR_NOMEM;
     cairn_store_sweep_keytables(store);
+    cairn_scrub_init(&store->scrub, &store->segments, &store->health, store->index,
+                     store->dir.hash_seed, store->options.scrub_rate);
     add_upkeep_jobs(store);
     return store->options.upkeep_by_hand || cairn_upkeep_start(store->upkeep) ? CAIRN_OK
                                                                               : CAIRN_ERR_NOMEM;
@@ -498,6 +501,11 @@ static uint64_t load_relaxed(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+uint64_t cairn_store_damaged(const cairn_store_t *store)
+{
+    return load_relaxed(&store->scrub.damaged);
+}
+
 bool cairn_store_has_failed(const cairn_store_t *store)
 {
     return cairn_health_has_failed(&store->health);
@@ -540,6 +548,10 @@ void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats)
         .commit_bytes = load_relaxed(&writer->bytes),
         .sync_ns_sum = load_relaxed(&writer->sync_ns_sum),
         .loads = load_relaxed(&store->loads),
+        .scrubbed_bytes = load_relaxed(&store->scrub.bytes),
+        .scrub_passes = load_relaxed(&store->scrub.passes),
+        .damaged = load_relaxed(&store->scrub.damaged),
+        .read_faults = cairn_guard_faults(),
         .disk_full = atomic_load(&store->health.disk_full),
         .failed = cairn_health_has_failed(&store->health),
         .in_memory = cairn_dir_is_memory(&store->dir),

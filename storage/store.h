@@ -34,6 +34,7 @@ typedef struct st_cairn_store_options_t {
     uint64_t segment_bytes;
     uint64_t value_bytes_max; /* what an append may grow a value to */
     uint64_t sync_interval_ms;
+    uint64_t scrub_rate;       /* bytes a second that are verified in the background; 0: none */
     uint64_t checkpoint_bytes; /* log after which the index is written down; 0: never */
     uint64_t queue_ops_max;    /* writes that may wait at once */
     uint64_t queue_bytes_max;  /* and the bytes of their records */
@@ -374,14 +375,21 @@ typedef struct st_cairn_store_stats_t {
     uint64_t commit_bytes;
     uint64_t sync_ns_sum;
     uint64_t syncs[CAIRN_HISTOGRAM_BUCKETS];
-    uint64_t loads; /* cold records brought in */
-    bool disk_full; /* no next segment can be made */
-    bool failed;    /* poisoned: read-only */
+    uint64_t loads;          /* cold records brought in */
+    uint64_t scrubbed_bytes; /* verified in the background */
+    uint64_t scrub_passes;   /* over all sealed segments */
+    uint64_t damaged;        /* records found so, in the last pass or so far in this one */
+    uint64_t read_faults;    /* pages of the process's maps that the disk could not deliver */
+    bool disk_full;          /* no next segment can be made */
+    bool failed;             /* poisoned: read-only */
     bool in_memory;
 } cairn_store_stats_t;
 
 /** The version of the newest write in the log. Threads: any. */
 uint64_t cairn_store_last_version(const cairn_store_t *store);
+
+/** Records known to be damaged; more than 0: the store is degraded. Threads: any. */
+uint64_t cairn_store_damaged(const cairn_store_t *store);
 
 /** Whether a write or sync of the log has failed: the store is read-only. Threads: any. */
 bool cairn_store_has_failed(const cairn_store_t *store);

@@ -13,6 +13,7 @@
 #include "storage/probe.h"
 #include "storage/reclaimer.h"
 #include "storage/segments.h"
+#include "storage/scrub.h"
 #include "storage/store.h"
 #include "storage/upkeep.h"
 #include "storage/writer.h"
@@ -36,6 +37,7 @@ struct st_cairn_store_t {
     cairn_reclaimer_t *reclaimer;
     cairn_watches_t watches;
     cairn_feed_marks_t feed_marks;
+    cairn_scrub_t scrub;
     _Atomic uint64_t loads;
 };
 

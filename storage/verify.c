@@ -296,14 +296,17 @@ static void inspect_sealed(inspection_t *in, const cairn_segment_footer_t *foote
     survey(in, footer->end);
     if (segment->generation == 0 && !in->is_broken && !in->has_link)
         find_fault(in, "it does not begin with a LINK");
-    if (segment->generation != 0)
-        segment->counts.chain = footer->counts.chain; /* of the log, of which records are gone */
+    if (segment->generation != 0) { /* of the log, of which records are gone */
+        segment->counts.chain = footer->counts.chain;
+        segment->counts.last_version = footer->counts.last_version;
+    }
     if (!in->is_broken && !in->verify->is_cancelled &&
         (memcmp(&footer->counts, &segment->counts, sizeof(footer->counts)) != 0 ||
          footer->first_version != segment->first_version))
         find_fault(in, "its records are not those that its footer counts");
     segment->first_version = footer->first_version;
     segment->counts = footer->counts;
+    segment->counts.last_version = footer->range_last;
     atomic_store_explicit(&segment->end, footer->end, memory_order_relaxed);
 }
 
@@ -411,7 +414,13 @@ static void end_file(inspection_t *in, const name_t *name)
             find_fault(in, "its records begin at version %" PRIu64 ", its name says otherwise",
                        in->file.first_version);
     }
-    if (is_used && is_in_order) {
+    /* a compacted one has taken its place, and it is still here for a checkpoint or a crash */
+    const place_t *place = &v->place;
+    bool is_superseded = is_used && in->segment->generation < place->generation &&
+                         in->file.last_version <= place->last_version;
+    if (is_superseded && in->file.problem == NULL)
+        in->file.verdict = "superseded";
+    if (is_used && is_in_order && !is_superseded) {
         check_place(in);
         take_place(in);
     }

@@ -29,7 +29,7 @@ typedef struct st_cairn_verify_record_t {
 typedef struct st_cairn_verify_file_t {
     const char *name;
     const char *kind;    /* "segment", "key table", "checkpoint" */
-    const char *verdict; /* "clean", "torn": no damage; "suspect", "corrupt"; "unused" */
+    const char *verdict; /* "clean", "torn": no damage; "corrupt"; "unused", "superseded" */
     uint64_t bytes;
     uint64_t records; /* puts and deletes that are whole */
     uint64_t first_version, last_version;

@@ -39,6 +39,7 @@ static const suite_t suites[] = {
     {"power_cut", suite_power_cut},
     {"read_errors", suite_read_errors},
     {"verify", suite_verify},
+    {"scrub", suite_scrub},
     {"batch", suite_batch},
     {"existed", suite_existed},
     {"compaction", suite_compaction},

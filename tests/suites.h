@@ -22,6 +22,7 @@ void suite_checkpoint(void);
 void suite_power_cut(void);
 void suite_read_errors(void);
 void suite_verify(void);
+void suite_scrub(void);
 void suite_batch(void);
 void suite_existed(void);
 void suite_compaction(void);

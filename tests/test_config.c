@@ -234,7 +234,7 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
     CU_ASSERT_TRUE(same(outcome("storage:\n  path: a\n  segmet_bytes: 1MiB\n"),
                         "c.yaml:3: there is no key \"segmet_bytes\" in storage; did you mean "
                         "storage.segment_bytes? the keys here are path, segment_bytes, "
-                        "durability, sync_interval, checkpoint_bytes, io_threads"));
+                        "durability, sync_interval, scrub_rate, checkpoint_bytes, io_threads"));
     CU_ASSERT_TRUE(
         same(outcome("\nstorge:\n  path: a\n"),
              "c.yaml:2: there is no key \"storge\" at the top; did you mean storage? "
@@ -262,15 +262,17 @@ static void a_thing_of_the_wrong_kind_is_refused(void)
     CU_ASSERT_TRUE(same(outcome("limits:\n\n  value_bytes:\n    - 1\n"),
                         "c.yaml:3: limits.value_bytes: is a value, not a list; "
                         "write for example value_bytes: 16MiB"));
-    CU_ASSERT_TRUE(same(outcome("\n\nstorage: /srv/cairn\n"),
-                        "c.yaml:3: storage: is a section, not a value; its keys are path, "
-                        "segment_bytes, durability, sync_interval, checkpoint_bytes, io_threads"));
+    CU_ASSERT_TRUE(
+        same(outcome("\n\nstorage: /srv/cairn\n"),
+             "c.yaml:3: storage: is a section, not a value; its keys are path, "
+             "segment_bytes, durability, sync_interval, scrub_rate, checkpoint_bytes, io_threads"));
     CU_ASSERT_TRUE(same(outcome("log:\n  file: [-]\n"),
                         "c.yaml:2: log.file: is a value, not a list; "
                         "write for example file: /var/log/cairn-access.log"));
-    CU_ASSERT_TRUE(same(outcome("storage: [path]\n"),
-                        "c.yaml:1: storage: is a section, not a list; its keys are path, "
-                        "segment_bytes, durability, sync_interval, checkpoint_bytes, io_threads"));
+    CU_ASSERT_TRUE(
+        same(outcome("storage: [path]\n"),
+             "c.yaml:1: storage: is a section, not a list; its keys are path, "
+             "segment_bytes, durability, sync_interval, scrub_rate, checkpoint_bytes, io_threads"));
     CU_ASSERT_TRUE(same(outcome("\n- listen\n"), "c.yaml:2: is a list where keys belong; "
                                                  "write for example listen: 127.0.0.1:8080"));
     CU_ASSERT_TRUE(same(outcome("hello\n"), "c.yaml:1: is a value where keys belong; "
