@@ -52,6 +52,21 @@ static void put_copy(cairn_index_t *index, const cairn_space_t *space, const cai
         cairn_index_replace_if_at(index, key->hash, origin, copy);
 }
 
+cairn_err_t cairn_apply_entry(cairn_index_t *index, const cairn_space_t *space,
+                              const cairn_key_t *key, cairn_record_type_t type, cairn_loc_t loc)
+{
+    cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
+    cairn_loc_t old = 0;
+    if (type == CAIRN_RECORD_DELETE)
+        cairn_index_remove(index, key->hash, cairn_probe_match, &probe, &old);
+    else if (cairn_index_put(index, key->hash, cairn_probe_match, &probe, loc, &old) ==
+             CAIRN_INDEX_NOMEM)
+        return CAIRN_ERR_NOMEM;
+    if (old != 0)
+        cairn_apply_dead(space, old);
+    return CAIRN_OK;
+}
+
 cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
                               const cairn_key_t *key, cairn_loc_t loc)
 {

@@ -33,6 +33,13 @@ cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
 void cairn_apply_copy(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
                       cairn_loc_t loc);
 
+/**
+ * The same for an operation whose record need not be looked at, and is newer than what the index
+ * has. The bytes of a tombstone are the caller's to count. Errors: NOMEM. Threads: recovery.
+ */
+cairn_err_t cairn_apply_entry(cairn_index_t *index, const cairn_space_t *space,
+                              const cairn_key_t *key, cairn_record_type_t type, cairn_loc_t loc);
+
 /** The index does not point to the record at `loc` any more, or never will. */
 void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc);
 

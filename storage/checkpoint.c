@@ -122,6 +122,8 @@ cairn_err_t cairn_checkpoint_drop(cairn_checkpoint_t *c)
     if (cairn_dir_is_memory(c->dir))
         return CAIRN_OK;
     int r = cairn_os->unlink(c->dir->fd, CAIRN_CHECKPOINT_NAME);
+    if (r == -ENOENT && c->named == NULL && c->naming == NULL)
+        return CAIRN_OK;
     if ((r < 0 && r != -ENOENT) || cairn_dir_sync(c->dir) != CAIRN_OK)
         return CAIRN_ERR_IO;
     set_naming(c, NULL, 0);

@@ -24,7 +24,7 @@ typedef struct st_cairn_position_t {
 typedef struct st_cairn_position_cell_t {
     pthread_mutex_t mutex;     /* a leaf */
     cairn_position_t position; /* guarded by mutex, as is all below */
-    uint64_t log_bytes;        /* that have come into the log since the start, or were replayed */
+    uint64_t log_bytes;        /* that have come into the log since the checkpoint at the start */
 } cairn_position_cell_t;
 
 static inline void cairn_position_init(cairn_position_cell_t *cell)
@@ -48,12 +48,12 @@ static inline void cairn_position_set(cairn_position_cell_t *cell, const cairn_p
     pthread_mutex_unlock(&cell->mutex);
 }
 
-/** As recovery leaves it, having replayed so many bytes of log. Threads: recovery. */
+/** As recovery leaves it; so many bytes of log no checkpoint spares. Threads: recovery. */
 static inline void cairn_position_begin(cairn_position_cell_t *cell,
-                                        const cairn_position_t *position, uint64_t replayed_bytes)
+                                        const cairn_position_t *position, uint64_t log_bytes)
 {
     pthread_mutex_lock(&cell->mutex);
-    cell->log_bytes = replayed_bytes;
+    cell->log_bytes = log_bytes;
     cell->position = *position;
     pthread_mutex_unlock(&cell->mutex);
 }

@@ -83,7 +83,8 @@ static cairn_err_t read_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
     cairn_err_t err = cairn_recovery_bring_in(r, file);
     if (err == CAIRN_OK)
         err = cairn_recovery_replay(r, file);
-    if (err != CAIRN_OK || file->reading != CAIRN_READ_FOOTER)
+    if (err != CAIRN_OK ||
+        (file->reading != CAIRN_READ_FOOTER && file->reading != CAIRN_READ_TABLE))
         return err == CAIRN_OK ? judge(r, file) : err;
     file->is_sealed = true;
     file->end = CAIRN_SCAN_CLEAN;
@@ -200,11 +201,36 @@ static cairn_err_t set_all_right(cairn_recovery_t *r)
     return unused != NULL ? drop_file(r, unused) : CAIRN_OK;
 }
 
+static void log_source(cairn_recovery_t *r, uint64_t replayed)
+{
+    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
+        cairn_health_log(r->health,
+                         "the index up to version %" PRIu64 " is from " CAIRN_CHECKPOINT_NAME
+                         ", %" PRIu64 " bytes of log have been replayed",
+                         r->covers_version, replayed);
+    else if (r->source == CAIRN_RECOVERY_FROM_TABLES)
+        cairn_health_log(r->health,
+                         "the index is from %u key tables and the records of %" PRIu64
+                         " bytes of log",
+                         r->table_count, replayed);
+    else if (r->count != 0)
+        cairn_health_log(r->health, "the index is from the records: %" PRIu64 " bytes of log",
+                         replayed);
+}
+
+/** bytes of records that have been read for the index */
+static uint64_t replayed_bytes(const cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    if (file->reading == CAIRN_READ_REST)
+        return file->scan.at - r->image.header.position_end;
+    return file->reading == CAIRN_READ_RECORDS ? file->scan.at : 0;
+}
+
 /** where the log and the index are now; counted from here, the next checkpoint becomes due */
 static void tell_position(cairn_recovery_t *r)
 {
     cairn_position_t position = {.version = r->out->last_version, .chain = r->out->chain};
-    uint64_t replayed = 0;
+    uint64_t replayed = 0, all = 0;
     for (size_t i = 0; i < r->count; ++i) {
         const cairn_recovery_file_t *file = &r->files[i];
         if (file->segment == NULL)
@@ -214,19 +240,12 @@ static void tell_position(cairn_recovery_t *r)
         position.end = file->scan.at;
         position.mark_at = file->scan.mark_at;
         position.counts = file->segment->counts;
-        if (file->reading != CAIRN_READ_FOOTER)
-            replayed += file->scan.at -
-                        (file->reading == CAIRN_READ_REST ? r->image.header.position_end : 0);
+        replayed += replayed_bytes(r, file);
+        all += file->scan.at;
     }
-    cairn_position_begin(r->parts->position, &position, replayed);
-    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
-        cairn_health_log(r->health,
-                         "the index up to version %" PRIu64 " is from " CAIRN_CHECKPOINT_NAME
-                         ", %" PRIu64 " bytes of log have been replayed",
-                         r->covers_version, replayed);
-    else if (r->count != 0)
-        cairn_health_log(r->health, "the index is from the records: %" PRIu64 " bytes of log",
-                         replayed);
+    cairn_position_begin(r->parts->position, &position,
+                         r->source == CAIRN_RECOVERY_FROM_CHECKPOINT ? replayed : all);
+    log_source(r, replayed);
 }
 
 /** the checkpoint that was used is the one on disk; one that was not is in nobody's way */
@@ -310,22 +329,28 @@ static void log_fallback(cairn_recovery_t *r)
     char *advice = strstr(r->errmsg, CAIRN_RECOVERY_ADVICE);
     if (advice != NULL)
         *advice = '\0';
-    cairn_health_log(r->health, CAIRN_CHECKPOINT_NAME ": not used: %s: reading the records instead",
-                     r->errmsg);
+    if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
+        cairn_health_log(r->health, CAIRN_CHECKPOINT_NAME ": not used: %s: reading the log instead",
+                         r->errmsg);
+    else
+        cairn_health_log(r->health, "key tables: not used: %s: reading all records instead",
+                         r->errmsg);
 }
 
-/** from the checkpoint if that goes well; what all the records say is what counts */
+/** from what is fastest if that goes well; what all the records say is what counts */
 static cairn_err_t read_from_best(cairn_recovery_t *r)
 {
     r->source = cairn_recovery_find_checkpoint(r) ? CAIRN_RECOVERY_FROM_CHECKPOINT
-                                                  : CAIRN_RECOVERY_FROM_RECORDS;
+                                                  : CAIRN_RECOVERY_FROM_TABLES;
     cairn_err_t err = read_from_source(r);
-    if (err == CAIRN_OK || err == CAIRN_ERR_CANCELLED || r->source == CAIRN_RECOVERY_FROM_RECORDS)
-        return err;
-    log_fallback(r);
-    start_over(r);
-    r->source = CAIRN_RECOVERY_FROM_RECORDS;
-    return read_from_source(r);
+    while (err != CAIRN_OK && err != CAIRN_ERR_CANCELLED &&
+           r->source != CAIRN_RECOVERY_FROM_RECORDS) {
+        log_fallback(r);
+        start_over(r);
+        ++r->source;
+        err = read_from_source(r);
+    }
+    return err;
 }
 
 cairn_err_t cairn_recover(const cairn_recovery_parts_t *parts, const cairn_store_options_t *options,

@@ -12,6 +12,7 @@
 #include <urcu-qsbr.h>
 
 #include "storage/guard.h"
+#include "storage/keytable.h"
 #include "storage/os.h"
 #include "storage/recovery_internal.h"
 
@@ -22,8 +23,8 @@ bool cairn_recovery_find_checkpoint(cairn_recovery_t *r)
         return false;
     cairn_err_t err = cairn_checkpoint_open(&r->image, r->dir, why);
     if (err != CAIRN_OK && err != CAIRN_ERR_NOT_FOUND)
-        cairn_health_log(r->health,
-                         CAIRN_CHECKPOINT_NAME ": not used: %s: reading the records instead", why);
+        cairn_health_log(r->health, CAIRN_CHECKPOINT_NAME ": not used: %s: reading the log instead",
+                         why);
     return err == CAIRN_OK;
 }
 
@@ -89,7 +90,7 @@ static cairn_err_t plan_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
     return CAIRN_OK;
 }
 
-/** an entry may point into any of them */
+/** an entry may point into any of them, unless the log had not yet gone on in it */
 static cairn_err_t check_all_are_there(cairn_recovery_t *r)
 {
     for (uint32_t i = 0; i < r->image.header.segment_count; ++i) {
@@ -98,7 +99,7 @@ static cairn_err_t check_all_are_there(cairn_recovery_t *r)
         size_t all = r->count + r->superseded_count;
         while (at < all && r->files[at].segment->salt != named->salt)
             ++at;
-        if (at == all)
+        if (at == all && named->first_version <= r->image.header.durable_version)
             return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
                                        "a segment that it was made with is not there: "
                                        "%016" PRIx64 "-%04" PRIx32 ".seg",
@@ -116,10 +117,16 @@ cairn_err_t cairn_recovery_plan(cairn_recovery_t *r)
             err = plan_file(r, &r->files[i]);
         r->covers_version = r->image.header.covers_version;
         r->bytes_total = r->image.header.dump_bytes;
+    } else if (r->source == CAIRN_RECOVERY_FROM_TABLES) {
+        r->table_count = cairn_recovery_find_tables(r);
+        if (r->table_count == 0)
+            r->source = CAIRN_RECOVERY_FROM_RECORDS;
     }
     for (size_t i = 0; i < r->count; ++i) {
         cairn_segment_t *segment = r->files[i].segment;
         r->bytes_total += segment->bytes - cairn_recovery_read_from(r, &r->files[i]);
+        if (r->files[i].table != NULL)
+            r->bytes_total += cairn_keytable_file_bytes(r->files[i].table);
         /* entries may point ahead of what has been walked */
         atomic_store_explicit(&segment->written, segment->bytes, memory_order_relaxed);
     }

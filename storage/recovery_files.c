@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/keytable.h"
 #include "storage/os.h"
 #include "storage/recovery_internal.h"
 
@@ -182,6 +183,9 @@ void cairn_recovery_close_files(cairn_recovery_t *r)
         if (file->segment != NULL)
             cairn_segment_close(file->segment);
         file->segment = NULL;
+        if (file->table != NULL)
+            cairn_keytable_close(file->table);
+        file->table = NULL;
         file->reading = CAIRN_READ_RECORDS;
         file->is_sealed = file->is_new_copy = false;
         memset(&file->scan, 0, sizeof(file->scan));

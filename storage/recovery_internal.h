@@ -13,6 +13,7 @@
 /** where the index comes from: what may be is tried in this order */
 typedef enum en_cairn_recovery_source_t {
     CAIRN_RECOVERY_FROM_CHECKPOINT,
+    CAIRN_RECOVERY_FROM_TABLES, /* key tables, and the records of what has none */
     CAIRN_RECOVERY_FROM_RECORDS
 } cairn_recovery_source_t;
 
@@ -20,7 +21,8 @@ typedef enum en_cairn_recovery_source_t {
 typedef enum en_cairn_recovery_reading_t {
     CAIRN_READ_RECORDS, /* all of it */
     CAIRN_READ_REST,    /* from the checkpoint's position on */
-    CAIRN_READ_FOOTER   /* the checkpoint covers it: what it is, its footer says */
+    CAIRN_READ_FOOTER,  /* the checkpoint covers it: what it is, its footer says */
+    CAIRN_READ_TABLE    /* the same, and its key table is taken instead of its records */
 } cairn_recovery_reading_t;
 
 typedef struct st_cairn_recovery_file_t {
@@ -32,7 +34,8 @@ typedef struct st_cairn_recovery_file_t {
     cairn_segment_t *segment;
     cairn_segment_open_t opened; /* its footer, if it has one */
     cairn_recovery_reading_t reading;
-    bool is_new_copy; /* by compaction, since the checkpoint was written */
+    bool is_new_copy;                  /* by compaction, since the checkpoint was written */
+    struct st_cairn_keytable_t *table; /* to be taken */
     cairn_scan_t scan;
     bool is_sealed; /* a footer says so */
     cairn_scan_end_t end;
@@ -54,6 +57,7 @@ typedef struct st_cairn_recovery_t {
     cairn_recovery_source_t source;
     cairn_checkpoint_image_t image; /* while the source is the checkpoint */
     uint64_t covers_version;        /* the index has all records up to here; 0: it was empty */
+    unsigned table_count;           /* while the source is the key tables */
     uint64_t bytes_total, bytes_done;
 } cairn_recovery_t;
 
@@ -132,7 +136,21 @@ cairn_err_t cairn_recovery_load_index(cairn_recovery_t *r);
 /** The position in the checkpoint. */
 cairn_position_t cairn_recovery_position(const cairn_recovery_t *r);
 
+/* ---------------------------------------------------------------- recovery_tables.c */
+
+/** Opens the key tables that there are, and plans to take them; how many that is. */
+unsigned cairn_recovery_find_tables(cairn_recovery_t *r);
+
+/**
+ * Applies the entries of a file's table to the index, and closes it. Errors: DAMAGED (the records
+ * are to be read after all), IO, NOMEM, CANCELLED.
+ */
+cairn_err_t cairn_recovery_take_table(cairn_recovery_t *r, cairn_recovery_file_t *file);
+
 /* ---------------------------------------------------------------- recovery_replay.c */
+
+/** What a sealed segment is, as its footer says. */
+void cairn_recovery_use_footer(cairn_recovery_file_t *file);
 
 /** So many more bytes have been read. Errors: CANCELLED. */
 cairn_err_t cairn_recovery_progress(cairn_recovery_t *r, uint64_t bytes);

@@ -2,6 +2,7 @@
  * storage/recovery_replay.c - the records of a file into the index.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include <urcu-qsbr.h>
 
@@ -28,6 +29,7 @@ uint64_t cairn_recovery_read_from(const cairn_recovery_t *r, const cairn_recover
 {
     switch (file->reading) {
     case CAIRN_READ_FOOTER:
+    case CAIRN_READ_TABLE:
         return file->segment->bytes;
     case CAIRN_READ_REST: /* the commit before the position is looked at too */
         return r->image.header.mark_at < file->segment->bytes ? r->image.header.mark_at : 0;
@@ -122,14 +124,22 @@ static cairn_err_t unreadable(cairn_recovery_t *r, cairn_recovery_file_t *file)
                                file->name, file->scan.at);
 }
 
-/** the file up to where reading begins, as if it had been walked */
-static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
+void cairn_recovery_use_footer(cairn_recovery_file_t *file)
 {
     const cairn_segment_footer_t *footer = &file->opened.footer;
     cairn_segment_t *segment = file->segment;
+    segment->first_version = footer->first_version;
+    segment->counts = footer->counts;
+    atomic_store_explicit(&segment->end, footer->end, memory_order_release);
+}
+
+/** the LINK, and then the file up to where reading begins, as if it had been walked */
+static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
+    const cairn_segment_footer_t *footer = &file->opened.footer;
     cairn_scan_unit_t link;
     if (file->generation != 0) {
-        segment->counts = footer->counts;
+        cairn_recovery_use_footer(file);
         file->scan.at = footer->end;
         file->scan.last_version = footer->range_last;
         return CAIRN_OK;
@@ -139,16 +149,21 @@ static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
                    ? unreadable(r, file)
                    : cairn_recovery_fail(r, CAIRN_ERR_CORRUPT, "%s does not begin with a LINK",
                                          file->name);
-    segment->first_version = file->scan.last_version + 1;
-    cairn_position_t position = {.end = footer->end,
-                                 .version = footer->counts.last_version,
-                                 .chain = footer->counts.chain,
-                                 .counts = footer->counts};
-    if (file->reading == CAIRN_READ_REST)
-        position = cairn_recovery_position(r);
-    segment->counts = position.counts;
+    if (file->reading == CAIRN_READ_REST) {
+        cairn_position_t position = cairn_recovery_position(r);
+        file->segment->first_version = file->scan.last_version + 1;
+        file->segment->counts = position.counts;
+        cairn_scan_resume(&file->scan, &position);
+        return cairn_recovery_check_position(r, file);
+    }
+    cairn_position_t position = {
+        .end = footer->end, .version = footer->counts.last_version, .chain = footer->counts.chain};
+    cairn_recovery_use_footer(file);
+    if (footer->first_version != file->scan.last_version + 1)
+        return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT, "%s: footer and LINK disagree",
+                                   file->name);
     cairn_scan_resume(&file->scan, &position);
-    return file->reading == CAIRN_READ_REST ? cairn_recovery_check_position(r, file) : CAIRN_OK;
+    return CAIRN_OK;
 }
 
 static cairn_err_t walk(cairn_recovery_t *r, cairn_recovery_file_t *file)
@@ -169,6 +184,7 @@ static cairn_err_t walk(cairn_recovery_t *r, cairn_recovery_file_t *file)
 static void begin(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
     cairn_segment_t *s = file->segment;
+    memset(&s->counts, 0, sizeof(s->counts));
     if (file->generation == 0) {
         cairn_scan_init(&file->scan, s->map, s->bytes, s->salt, r->out->last_version);
         return;
@@ -178,6 +194,16 @@ static void begin(cairn_recovery_t *r, cairn_recovery_file_t *file)
     s->counts.last_version = s->first_version - 1;
 }
 
+/** its table turned out to be damaged: as if it had never had one */
+static cairn_err_t read_records_after_all(cairn_recovery_t *r, cairn_recovery_file_t *file)
+{
+    cairn_segment_t *segment = file->segment;
+    file->reading = CAIRN_READ_RECORDS;
+    r->bytes_total += segment->bytes;
+    cairn_err_t err = cairn_recovery_bring_in(r, file);
+    return err == CAIRN_OK ? cairn_recovery_replay(r, file) : err;
+}
+
 cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
     cairn_segment_t *segment = file->segment;
@@ -185,7 +211,13 @@ cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *fi
     begin(r, file);
     if (file->reading != CAIRN_READ_RECORDS)
         err = skip(r, file);
-    if (err == CAIRN_OK && file->reading != CAIRN_READ_FOOTER)
+    if (err == CAIRN_OK && file->reading == CAIRN_READ_TABLE) {
+        err = cairn_recovery_take_table(r, file);
+        if (err == CAIRN_ERR_DAMAGED)
+            return read_records_after_all(r, file);
+    }
+    if (err == CAIRN_OK &&
+        (file->reading == CAIRN_READ_RECORDS || file->reading == CAIRN_READ_REST))
         err = walk(r, file);
     if (err != CAIRN_OK)
         return err;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "storage/checkpoint.h"
+#include "storage/keytable.h"
 #include "storage/os.h"
 #include "storage/store_internal.h"
 #include "tests/fault_os.h"
@@ -56,6 +57,7 @@ static void init(ckpt_store_t *s)
     s->f.options.on_progress = on_progress;
     s->f.options.ctx = s;
     s->f.options.checkpoint_bytes = 1;
+    s->f.options.upkeep_by_hand = true; /* nothing is made but where a test says so */
 }
 
 static cairn_err_t open_store(ckpt_store_t *s)
@@ -80,7 +82,7 @@ static bool is_restored(const ckpt_store_t *s)
 
 static bool has_fallen_back(const ckpt_store_t *s)
 {
-    return has_said(s, "index.ckpt: not used") && has_said(s, "is from the records");
+    return has_said(s, "index.ckpt: not used") && !is_restored(s);
 }
 
 static size_t value_of(char *room, unsigned key, unsigned number)
@@ -573,7 +575,7 @@ static void it_names_its_segments_until_it_is_dropped(void)
     CU_ASSERT_EQUAL(cairn_checkpoint_drop(&store->checkpoint), CAIRN_OK); /* there is none: fine */
     close_store(&s);
     check_all(&s);
-    CU_ASSERT(has_said(&s, "is from the records"));
+    CU_ASSERT(!is_restored(&s));
     close_store(&s);
     fixture_dispose(&s.f);
 }
@@ -583,24 +585,155 @@ static void upkeep_writes_it_while_the_store_runs(void)
     ckpt_store_t s;
     init(&s);
     s.f.options.checkpoint_bytes = 200000;
+    s.f.options.upkeep_by_hand = false;
+    fault_os_install();
     CU_ASSERT_EQUAL_FATAL(open_store(&s), CAIRN_OK);
     for (int i = 0; i < 400 && access(checkpoint_path(&s), F_OK) != 0; ++i) {
         write_some(&s, 30);
         usleep(5000);
     }
     CU_ASSERT_EQUAL_FATAL(access(checkpoint_path(&s), F_OK), 0);
-    /* a copy of the files now is what a kill would leave; the idle mark is still to come */
     write_some(&s, 20);
-    ckpt_store_t copy;
-    init(&copy);
-    copy.f.options.checkpoint_bytes = (uint64_t)1 << 40;
-    copy_dir(s.f.dir.path, copy.f.dir.path);
-    memcpy(copy.numbers, s.numbers, sizeof(copy.numbers));
-    check_all(&copy);
-    CU_ASSERT(is_restored(&copy));
-    close_store(&copy);
-    fixture_dispose(&copy.f);
+    fault_os_freeze_after(0, false); /* the process dies */
+    fixture_close(&s.f);
+    fault_os_remove();
+    check_all(&s);
+    CU_ASSERT(is_restored(&s));
     close_store(&s);
+    fixture_dispose(&s.f);
+}
+
+/* ---------------------------------------------------------------- key tables in its place */
+
+/** a closed store without a checkpoint, whose sealed segments have key tables */
+static void make_with_tables(ckpt_store_t *s)
+{
+    init(s);
+    s->f.options.checkpoint_bytes = 0;
+    CU_ASSERT_EQUAL_FATAL(open_store(s), CAIRN_OK);
+    write_some(s, 400);
+    fixture_restart(&s->f); /* seals what a roll has left */
+    cairn_segments_t *segments = &s->f.store->segments;
+    for (size_t i = 0; i + 1 < segments->count; ++i) {
+        cairn_keytable_t *table;
+        CU_ASSERT_EQUAL_FATAL(
+            cairn_keytable_make(&table, segments->list[i], &s->f.store->dir, NULL, NULL), CAIRN_OK);
+        cairn_keytable_close(table);
+    }
+    CU_ASSERT_FATAL(segments->count >= 5);
+    close_store(s);
+}
+
+/** the path of the table of the `from_end`th newest segment; lives until the next call */
+static const char *table_path(const ckpt_store_t *s, size_t from_end)
+{
+    char name[32];
+    if (!fixture_segment_name(&s->f, from_end, name))
+        return NULL;
+    snprintf(strstr(name, ".seg"), 6, ".keys");
+    return fixture_path(&s->f, name);
+}
+
+static uint64_t dead_bytes_of(ckpt_store_t *s)
+{
+    cairn_store_stats_t stats;
+    cairn_store_stats(s->f.store, &stats);
+    CU_ASSERT(stats.dead_bytes < stats.disk_bytes);
+    return stats.dead_bytes;
+}
+
+static void without_one_the_index_is_from_key_tables(void)
+{
+    ckpt_store_t s;
+    make_with_tables(&s);
+    check_all(&s);
+    CU_ASSERT(has_said(&s, "key tables"));
+    CU_ASSERT(s.bytes_total < 4 * FIXTURE_SEGMENT_BYTES); /* the last two, and the tables */
+    uint64_t dead = dead_bytes_of(&s);
+    write_some(&s, 100);
+    CU_ASSERT_EQUAL(count_wrong(&s), 0);
+    fixture_restart(&s.f);
+    CU_ASSERT_EQUAL(count_wrong(&s), 0);
+    close_store(&s);
+    fixture_dispose(&s.f);
+    /* what is dead is known about as well as from the records */
+    make_with_tables(&s);
+    for (size_t i = 0; table_path(&s, i) != NULL; ++i)
+        unlink(table_path(&s, i));
+    check_all(&s);
+    CU_ASSERT(has_said(&s, "is from the records"));
+    uint64_t exact = dead_bytes_of(&s);
+    CU_ASSERT(dead > exact * 8 / 10 && dead < exact * 12 / 10);
+    close_store(&s);
+    fixture_dispose(&s.f);
+}
+
+static void a_segment_without_a_table_is_read(void)
+{
+    ckpt_store_t s;
+    make_with_tables(&s);
+    for (size_t i = 2; table_path(&s, i) != NULL; i += 2)
+        CU_ASSERT_EQUAL(unlink(table_path(&s, i)), 0);
+    check_all(&s);
+    CU_ASSERT(has_said(&s, "key tables"));
+    close_store(&s);
+    fixture_dispose(&s.f);
+}
+
+static void damaged_tables_cost_nothing_but_time(void)
+{
+    ckpt_store_t s;
+    unsigned tried = 0;
+    make_with_tables(&s);
+    for (size_t i = 2; i < 5; ++i) {
+        size_t count;
+        uint8_t *bytes = read_file(table_path(&s, i), &count);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+        for (size_t at = i; at < count; at += 1 + count / 40, ++tried) {
+            bytes[at] ^= (uint8_t)(1 << at % 8);
+            write_file(table_path(&s, i), bytes, count);
+            check_all(&s);
+            CU_ASSERT(has_said(&s, "reading its records"));
+            close_store(&s);
+            bytes[at] ^= (uint8_t)(1 << at % 8);
+        }
+        write_file(table_path(&s, i), bytes, count / 2);
+        check_all(&s);
+        close_store(&s);
+        write_file(table_path(&s, i), bytes, count);
+        free(bytes);
+    }
+    CU_ASSERT(tried > 100);
+    fixture_dispose(&s.f);
+}
+
+static void a_table_of_another_segment_is_not_taken(void)
+{
+    ckpt_store_t s;
+    size_t count;
+    make_with_tables(&s);
+    uint8_t *bytes = read_file(table_path(&s, 3), &count);
+    write_file(table_path(&s, 2), bytes, count);
+    free(bytes);
+    check_all(&s);
+    CU_ASSERT(has_said(&s, "reading its records"));
+    close_store(&s);
+    fixture_dispose(&s.f);
+}
+
+/* the records have the last word: what they refuse, tables do not make good */
+static void damage_that_the_tables_do_not_show(void)
+{
+    ckpt_store_t s;
+    make_with_tables(&s);
+    flip_in_oldest(&s);
+    CU_ASSERT_EQUAL_FATAL(open_store(&s), CAIRN_OK);
+    CU_ASSERT(has_said(&s, "key tables"));
+    CU_ASSERT(count_wrong(&s) <= 1);
+    close_store(&s);
+    for (size_t i = 0; table_path(&s, i) != NULL; ++i)
+        unlink(table_path(&s, i));
+    CU_ASSERT_EQUAL(open_store(&s), CAIRN_ERR_CORRUPT);
     fixture_dispose(&s.f);
 }
 
@@ -626,4 +759,12 @@ void suite_checkpoint(void)
     CU_add_test(s, "it names its segments until it is dropped",
                 it_names_its_segments_until_it_is_dropped);
     CU_add_test(s, "upkeep writes it while the store runs", upkeep_writes_it_while_the_store_runs);
+    CU_add_test(s, "without one the index is from key tables",
+                without_one_the_index_is_from_key_tables);
+    CU_add_test(s, "a segment without a table is read", a_segment_without_a_table_is_read);
+    CU_add_test(s, "damaged tables cost nothing but time", damaged_tables_cost_nothing_but_time);
+    CU_add_test(s, "a table of another segment is not taken",
+                a_table_of_another_segment_is_not_taken);
+    CU_add_test(s, "damage that the tables do not show is found by the records",
+                damage_that_the_tables_do_not_show);
 }
