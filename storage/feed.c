@@ -24,11 +24,18 @@
 /** the disk is waited for in pieces of this size */
 #define BRING_IN_BYTES ((uint64_t)1 << 20)
 
+/** one that has been given nothing yet misses no delete, whenever that was dropped, if what has
+ * been replaced by now is not given to it */
+static void take_base(const cairn_store_t *store, cairn_feed_t *feed, uint64_t dropped_version)
+{
+    if (feed->version == 0 && feed->base < dropped_version)
+        feed->base = cairn_feed_newest(store);
+}
+
 cairn_feed_t cairn_feed_from(cairn_store_t *store, uint64_t since)
 {
     cairn_feed_t feed = {.version = since};
-    if (since == 0 && cairn_segments_dropped_version(&store->segments) != 0)
-        feed.base = cairn_feed_newest(store);
+    take_base(store, &feed, cairn_segments_dropped_version(&store->segments));
     return feed;
 }
 
@@ -83,12 +90,13 @@ static cairn_err_t find_place(cairn_feed_reader_t *reader)
 /** enters the segment of the next version; NOT_FOUND if there is none yet */
 static cairn_err_t enter(cairn_feed_reader_t *reader)
 {
-    const cairn_feed_t *feed = reader->_feed;
+    cairn_feed_t *feed = reader->_feed;
     uint64_t dropped_version;
     reader->_segment = cairn_segments_pin_at(&reader->_store->segments, feed->version + 1,
                                              &reader->_last, &dropped_version);
     if (reader->_segment == NULL)
         return CAIRN_ERR_NOT_FOUND;
+    take_base(reader->_store, feed, dropped_version);
     uint64_t known = feed->version > feed->base ? feed->version : feed->base;
     if (feed->version != 0 && dropped_version > known)
         return CAIRN_ERR_COMPACTED;

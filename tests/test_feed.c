@@ -23,6 +23,7 @@
 #define KEYS 40
 #define VALUE_BYTES_MAX 3000
 #define TTL_MS 60000
+#define RETENTION_MS 30000
 
 static const cairn_bytes_t nothing;
 
@@ -380,6 +381,8 @@ typedef struct st_model_t {
     random_t random;
     op_t *ops; /* by version, from 1 */
     uint64_t count, room;
+    bool is_compacted;
+    uint64_t refused; /* feeds that were too far behind */
 } model_t;
 
 /* what a key has: the version of its value, 0 for none */
@@ -467,8 +470,9 @@ static bool is_of_model(const model_t *m, const cairn_change_t *change, bool has
                            memcmp(change->value.base, value, op->value_bytes) == 0));
 }
 
-/* reads on from where the feed is, in steps of any length; false if anything is wrong */
-static bool follow(model_t *m, cairn_feed_t *feed, state_t *state, uint64_t *changes)
+/* reads on from where the feed is, in steps of any length, to the end or to what the feed cannot
+ * give; DAMAGED if anything that it gave is wrong */
+static cairn_err_t follow(model_t *m, cairn_feed_t *feed, state_t *state, uint64_t *changes)
 {
     cairn_feed_options_t options = {.may_wait = random_below(&m->random, 2) == 0};
     cairn_feed_reader_t reader;
@@ -491,7 +495,16 @@ static bool follow(model_t *m, cairn_feed_t *feed, state_t *state, uint64_t *cha
         options.may_wait = result == CAIRN_FEED_FAILED;
     } while (is_right && (result == CAIRN_FEED_PAUSED ||
                           (result == CAIRN_FEED_FAILED && reader.err == CAIRN_ERR_COLD)));
-    return is_right && result == CAIRN_FEED_UP_TO_DATE;
+    if (result == CAIRN_FEED_UP_TO_DATE)
+        return is_right ? CAIRN_OK : CAIRN_ERR_DAMAGED;
+    return is_right ? reader.err : CAIRN_ERR_DAMAGED;
+}
+
+/** whether what has been dropped since the feed's version could be missed */
+static bool is_behind(const model_t *m, uint64_t version)
+{
+    return version != 0 && version < m->count &&
+           version < cairn_segments_dropped_version(&m->f.store->segments);
 }
 
 static bool comes_to_present(model_t *m, uint64_t since)
@@ -499,11 +512,16 @@ static bool comes_to_present(model_t *m, uint64_t since)
     state_t state = state_at(m, since), present = state_at(m, m->count);
     cairn_feed_t feed = cairn_feed_from(m->f.store, since);
     uint64_t changes = 0;
-    bool is_right = follow(m, &feed, &state, &changes);
+    cairn_err_t err = follow(m, &feed, &state, &changes);
+    if (is_behind(m, since)) {
+        ++m->refused;
+        return err == CAIRN_ERR_COMPACTED;
+    }
     forget_expired(m, &state);
     forget_expired(m, &present);
-    is_right = is_right && feed.version == m->count && changes == m->count - since &&
-               memcmp(&state, &present, sizeof(state)) == 0;
+    bool has_all = m->is_compacted ? changes <= m->count - since : changes == m->count - since;
+    bool is_right = err == CAIRN_OK && feed.version == m->count && has_all &&
+                    memcmp(&state, &present, sizeof(state)) == 0;
     if (!is_right)
         fprintf(stderr, "\nseed %llu: from %llu of %llu: %llu changes, ends at %llu\n",
                 (unsigned long long)seed_of_run(), (unsigned long long)since,
@@ -512,38 +530,81 @@ static bool comes_to_present(model_t *m, uint64_t since)
     return is_right;
 }
 
+static void live_on(model_t *m)
+{
+    for (unsigned i = 0, n = (unsigned)random_below(&m->random, 400); i < n; ++i)
+        write_something(m);
+    if (random_below(&m->random, 3) == 0)
+        fixture_restart(&m->f);
+    if (random_below(&m->random, 4) == 0)
+        later_by_ms += TTL_MS / 2;
+    if (!m->is_compacted)
+        return;
+    later_by_ms += random_below(&m->random, 2 * RETENTION_MS);
+    if (random_below(&m->random, 2) == 0)
+        cairn_store_compact(m->f.store);
+    cairn_store_upkeep(m->f.store);
+}
+
+/* one that follows all the time, over restarts too: its hint holds in the files there are */
+typedef struct st_follower_t {
+    cairn_feed_t feed;
+    state_t state;
+    uint64_t changes;
+} follower_t;
+
+static void check_follower(model_t *m, follower_t *follower)
+{
+    cairn_err_t err = is_behind(m, follower->feed.version) ? CAIRN_ERR_COMPACTED : CAIRN_OK;
+    CU_ASSERT_EQUAL_FATAL(follow(m, &follower->feed, &follower->state, &follower->changes), err);
+    if (err != CAIRN_OK) { /* it does what a client does: begins anew */
+        *follower = (follower_t){.feed = cairn_feed_from(m->f.store, 0)};
+        CU_ASSERT_EQUAL_FATAL(follow(m, &follower->feed, &follower->state, &follower->changes),
+                              CAIRN_OK);
+    }
+    state_t expected = state_at(m, m->count), got = follower->state;
+    forget_expired(m, &got);
+    forget_expired(m, &expected);
+    CU_ASSERT(memcmp(&got, &expected, sizeof(got)) == 0);
+}
+
+static void run_model(model_t *m, unsigned rounds)
+{
+    put_clock_on_hand();
+    m->random = random_from(seed_of_run(), 0xfeed);
+    fixture_init(&m->f, TEMP_DIR_IN_MEMORY);
+    m->f.options.upkeep_by_hand = true;
+    m->f.options.no_compaction = !m->is_compacted;
+    m->f.options.tombstone_retention_ms = RETENTION_MS;
+    m->f.options.checkpoint_bytes = m->is_compacted ? 300000 : 0;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&m->f), CAIRN_OK);
+    follower_t follower = {.feed = cairn_feed_from(m->f.store, 0)};
+    for (unsigned round = 0; round < rounds; ++round) {
+        live_on(m);
+        CU_ASSERT_FATAL(comes_to_present(m, 0));
+        CU_ASSERT_FATAL(comes_to_present(m, m->count));
+        for (unsigned i = 0; i < 10; ++i)
+            CU_ASSERT_FATAL(comes_to_present(m, random_below(&m->random, m->count + 1)));
+        check_follower(m, &follower);
+    }
+    CU_ASSERT(m->is_compacted || follower.changes == m->count);
+    free(m->ops);
+    fixture_dispose(&m->f);
+    cairn_os = &cairn_os_real;
+}
+
 static void feeds_come_to_the_present(void)
 {
     model_t m = {.room = 0};
-    unsigned rounds = is_soak() ? 200 : 12;
-    put_clock_on_hand();
-    m.random = random_from(seed_of_run(), 0xfeed);
-    start(&m.f, TEMP_DIR_IN_MEMORY);
-    cairn_feed_t tail = cairn_feed_from(m.f.store, 0);
-    state_t followed = {.versions = {0}};
-    uint64_t changes = 0;
-    for (unsigned round = 0; round < rounds; ++round) {
-        for (unsigned i = 0, n = (unsigned)random_below(&m.random, 400); i < n; ++i)
-            write_something(&m);
-        if (random_below(&m.random, 3) == 0)
-            fixture_restart(&m.f);
-        if (random_below(&m.random, 4) == 0)
-            later_by_ms += TTL_MS / 2;
-        CU_ASSERT_FATAL(comes_to_present(&m, 0));
-        CU_ASSERT_FATAL(comes_to_present(&m, m.count));
-        for (unsigned i = 0; i < 10; ++i)
-            CU_ASSERT_FATAL(comes_to_present(&m, random_below(&m.random, m.count + 1)));
-        /* one follows all the time, over restarts too: its hint holds in the files there are */
-        CU_ASSERT_FATAL(follow(&m, &tail, &followed, &changes));
-        state_t expected = state_at(&m, m.count), got = followed;
-        forget_expired(&m, &got);
-        forget_expired(&m, &expected);
-        CU_ASSERT(memcmp(&got, &expected, sizeof(got)) == 0);
-    }
-    CU_ASSERT_EQUAL(changes, m.count);
-    free(m.ops);
-    fixture_dispose(&m.f);
-    cairn_os = &cairn_os_real;
+    run_model(&m, is_soak() ? 200 : 12);
+    CU_ASSERT_EQUAL(m.refused, 0);
+}
+
+static void feeds_come_to_the_present_beside_compaction(void)
+{
+    model_t m = {.is_compacted = true};
+    run_model(&m, is_soak() ? 300 : 25);
+    CU_ASSERT(m.refused != 0);
 }
 
 /* ---------------------------------------------------------------- being told */
@@ -725,6 +786,8 @@ void suite_feed(void)
     CU_add_test(s, "damage ends a feed and is told", damage_is_told);
     CU_add_test(s, "a dropped delete ends a feed that has not read it", dropped_deletes_end_a_feed);
     CU_add_test(s, "from any version a feed comes to the present", feeds_come_to_the_present);
+    CU_add_test(s, "so it does where compaction and time take away what was replaced",
+                feeds_come_to_the_present_beside_compaction);
     CU_add_test(s, "who is armed is told once", who_is_armed_is_told_once);
     CU_add_test(s, "async writes are told of once they are durable", async_writes_are_told_in_time);
     CU_add_test(s, "many follow the tail while others write", many_follow_the_tail);
