@@ -239,13 +239,34 @@ static bool is_as_of(fixture_t *copy, const history_of_keys_t *h, uint64_t versi
     return is_right;
 }
 
-static void one_version_while_others_write(void)
+/* the snapshot opened, and opened again; how many segments of it compaction had made */
+static size_t check_copy(const fixture_t *f, const history_of_keys_t *h,
+                         const cairn_snapshot_t *snapshot)
 {
-    fixture_t f, copy;
+    fixture_t copy;
+    cairn_segment_info_t info;
+    size_t compacted = 0;
+    open_copy(f, snapshot->name, &copy);
+    for (size_t i = 0; cairn_store_segments(copy.store, i, &info, 1) == 1; ++i)
+        compacted += strstr(info.name, "-0000.seg") == NULL;
+    CU_ASSERT(is_as_of(&copy, h, snapshot->version));
+    fixture_restart(&copy);
+    CU_ASSERT(is_as_of(&copy, h, snapshot->version));
+    fixture_dispose(&copy);
+    return compacted;
+}
+
+static void take_snapshots_while_others_write(bool is_compacting)
+{
+    fixture_t f;
     pthread_t thread;
     cairn_snapshot_t snapshots[SNAPSHOTS];
     history_of_keys_t *h = calloc(1, sizeof(*h));
-    start(&f, TEMP_DIR_IN_MEMORY);
+    size_t compacted = 0;
+    fixture_init(&f, TEMP_DIR_IN_MEMORY);
+    f.options.no_compaction = !is_compacting;
+    f.options.checkpoint_bytes = is_compacting ? 100000 : 0;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     h->f = &f;
     h->seed = seed_of_run();
     pthread_create(&thread, NULL, write_on, h);
@@ -255,6 +276,7 @@ static void one_version_while_others_write(void)
         snprintf(name, sizeof(name), "s%u", i);
         CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, name, &snapshots[i]), CAIRN_OK);
         CU_ASSERT(snapshots[i].version >= before); /* all that had been answered */
+        cairn_store_compact(f.store);              /* the next snapshot is taken beside it */
         cairn_thread_quiescent();
         usleep(5000);
     }
@@ -262,13 +284,21 @@ static void one_version_while_others_write(void)
     pthread_join(thread, NULL);
     cairn_thread_register();
     CU_ASSERT_EQUAL(h->count, WRITES);
-    for (unsigned i = 0; i < SNAPSHOTS; ++i) {
-        open_copy(&f, snapshots[i].name, &copy);
-        CU_ASSERT(is_as_of(&copy, h, snapshots[i].version));
-        fixture_dispose(&copy);
-    }
+    for (unsigned i = 0; i < SNAPSHOTS; ++i)
+        compacted += check_copy(&f, h, &snapshots[i]);
+    CU_ASSERT_EQUAL(compacted != 0, is_compacting);
     free(h);
     fixture_dispose(&f);
+}
+
+static void one_version_while_others_write(void)
+{
+    take_snapshots_while_others_write(false);
+}
+
+static void one_version_while_segments_are_compacted(void)
+{
+    take_snapshots_while_others_write(true);
 }
 
 /* ---------------------------------------------------------------- crashes and errors */
@@ -402,6 +432,8 @@ void suite_snapshot(void)
     CU_add_test(s, "snapshots are listed and removed", listed_and_removed);
     CU_add_test(s, "a store in memory has none", memory_has_none);
     CU_add_test(s, "it is of one version while others write", one_version_while_others_write);
+    CU_add_test(s, "it is so while segments are compacted",
+                one_version_while_segments_are_compacted);
     CU_add_test(s, "a crash at any step leaves no half of one", a_crash_at_any_step_leaves_no_half);
     CU_add_test(s, "a crash while one is removed leaves no half of it",
                 a_crash_while_one_is_removed_leaves_no_half);
