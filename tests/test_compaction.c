@@ -77,6 +77,7 @@ typedef struct st_model_t {
     waiter_t waiter;
     model_key_t keys[KEYS];
     uint64_t lost, resurrected, wrong, checked;
+    uint64_t merges; /* segments that have taken the place of several */
 } model_t;
 
 static uint8_t pool[VALUE_BYTES_MAX + 256];
@@ -202,10 +203,42 @@ static void die(model_t *m)
     open_again(m);
 }
 
+/* where several segments began, one may begin now */
+#define SEGMENTS_MAX 256
+
+typedef struct st_layout_t {
+    size_t count;
+    uint64_t first_versions[SEGMENTS_MAX];
+} layout_t;
+
+static layout_t layout_of(const model_t *m)
+{
+    static cairn_segment_info_t infos[SEGMENTS_MAX];
+    layout_t layout = {.count = cairn_store_segments(m->f.store, 0, infos, SEGMENTS_MAX)};
+    CU_ASSERT_FATAL(layout.count < SEGMENTS_MAX);
+    for (size_t i = 0; i < layout.count; ++i)
+        layout.first_versions[i] = infos[i].first_version;
+    return layout;
+}
+
+static void upkeep(model_t *m)
+{
+    layout_t before = layout_of(m);
+    cairn_store_upkeep(m->f.store);
+    layout_t after = layout_of(m);
+    for (size_t i = 0, at = 0; i < after.count; ++i) {
+        uint64_t next = i + 1 < after.count ? after.first_versions[i + 1] : UINT64_MAX;
+        size_t replaced = 0;
+        for (; at < before.count && before.first_versions[at] < next; ++at)
+            ++replaced;
+        m->merges += replaced > 1;
+    }
+}
+
 static void compact_all(model_t *m)
 {
     cairn_store_compact(m->f.store);
-    cairn_store_upkeep(m->f.store);
+    upkeep(m);
 }
 
 static void step(model_t *m)
@@ -218,7 +251,7 @@ static void step(model_t *m)
     else if (dice < 985)
         later_by_ms += random_below(&m->random, TTL_MS_MAX);
     else if (dice < 995)
-        cairn_store_upkeep(m->f.store);
+        upkeep(m);
     else if (dice < 997)
         compact_all(m);
     else if (dice < 999)
@@ -257,7 +290,7 @@ static uint64_t steps_wanted(void)
 }
 
 typedef struct st_tally_t {
-    uint64_t steps, runs, checked, lost, resurrected, wrong;
+    uint64_t steps, runs, merges, checked, lost, resurrected, wrong;
 } tally_t;
 
 static void count(tally_t *tally, const model_t *m)
@@ -265,6 +298,7 @@ static void count(tally_t *tally, const model_t *m)
     cairn_compaction_stats_t stats;
     cairn_compaction_stats(m->f.store->compaction, &stats);
     tally->runs += stats.runs;
+    tally->merges += m->merges;
     tally->checked += m->checked;
     tally->lost += m->lost;
     tally->resurrected += m->resurrected;
@@ -296,15 +330,17 @@ static void random_histories(void)
     for (uint64_t number = 0; t.steps < steps_wanted() && t.lost + t.resurrected + t.wrong == 0;
          ++number)
         run_history(&m, number, NULL, &t);
-    printf("\n    steps %llu, compactions %llu, reads checked %llu: lost %llu, resurrected %llu, "
-           "wrong %llu (seed %llu) ",
-           (unsigned long long)t.steps, (unsigned long long)t.runs, (unsigned long long)t.checked,
-           (unsigned long long)t.lost, (unsigned long long)t.resurrected,
-           (unsigned long long)t.wrong, (unsigned long long)seed_of_run());
+    printf("\n    steps %llu, compactions after the last restarts %llu, upkeeps that merged %llu, "
+           "reads checked %llu: lost %llu, resurrected %llu, wrong %llu (seed %llu) ",
+           (unsigned long long)t.steps, (unsigned long long)t.runs, (unsigned long long)t.merges,
+           (unsigned long long)t.checked, (unsigned long long)t.lost,
+           (unsigned long long)t.resurrected, (unsigned long long)t.wrong,
+           (unsigned long long)seed_of_run());
     CU_ASSERT_EQUAL(t.lost, 0);
     CU_ASSERT_EQUAL(t.resurrected, 0);
     CU_ASSERT_EQUAL(t.wrong, 0);
     CU_ASSERT(t.runs > 0);
+    CU_ASSERT(t.merges > 0);
 }
 
 /* as if nothing older than any delete were on disk: then deletes go too early */
