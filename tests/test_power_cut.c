@@ -30,18 +30,22 @@
 #if defined(__SANITIZE_THREAD__)
 #define CUTS 600
 #define CUTS_WITH_CHECKPOINTS 60
+#define CUTS_WITH_COMPACTION 60
 #define FLIP_STRIDE 4001
 #elif defined(__SANITIZE_ADDRESS__)
 #define CUTS 2000
 #define CUTS_WITH_CHECKPOINTS 150
+#define CUTS_WITH_COMPACTION 150
 #define FLIP_STRIDE 997
 #else
 #define CUTS 10000
 #define CUTS_WITH_CHECKPOINTS 600
+#define CUTS_WITH_COMPACTION 600
 #define FLIP_STRIDE 577
 #endif
 #define CUTS_SOAK 1000000
 #define CUTS_WITH_CHECKPOINTS_SOAK 40000
+#define CUTS_WITH_COMPACTION_SOAK 40000
 #define CUTS_CONTROL 400
 /** histories run side by side, each on a disk of its own: most of one is waiting for its threads */
 #define LANES 3
@@ -108,16 +112,27 @@ typedef struct st_tally_t {
     uint64_t opened;       /* and looked at */
     uint64_t checked;      /* acknowledged as durable, and looked for after a cut */
     uint64_t lost;         /* of them not there, or an older one in their place */
+    uint64_t resurrected;  /* deleted, and there again */
     uint64_t partial;      /* never written, or not whole */
     uint64_t false_alarms; /* an intact store that was refused */
     uint64_t refused;      /* opening met a staged fault */
     uint64_t restored;     /* opened from a checkpoint */
+    uint64_t compactions;  /* that came to their end */
+    uint64_t found;        /* stores opened in which there were compacted segments */
 } tally_t;
+
+/** what goes on beside the writes */
+typedef enum en_upkeep_t {
+    UPKEEP_NONE = 0,
+    UPKEEP_CHECKPOINTS = 1,
+    UPKEEP_COMPACTION = 2,
+    UPKEEP_BOTH = UPKEEP_CHECKPOINTS | UPKEEP_COMPACTION
+} upkeep_t;
 
 typedef struct st_history_t {
     uint64_t seed;
     unsigned lies;
-    bool has_checkpoints;
+    upkeep_t upkeep;
     random_t random;
     disk_sim_t *disk;
     fixture_t f;
@@ -133,7 +148,7 @@ typedef struct st_history_t {
 
 static uint64_t findings(const tally_t *tally)
 {
-    return tally->lost + tally->partial + tally->false_alarms;
+    return tally->lost + tally->resurrected + tally->partial + tally->false_alarms;
 }
 
 static void report(const history_t *h, const char *what, unsigned key, uint64_t got,
@@ -163,7 +178,10 @@ static void check_key(history_t *h, unsigned key, uint64_t expected)
     if (expected == 0 ? err == CAIRN_ERR_NOT_FOUND
                       : err == CAIRN_OK && is_value(h, expected, &value))
         return;
-    if (err == CAIRN_ERR_NOT_FOUND || (err == CAIRN_OK && value.version < expected)) {
+    if (err == CAIRN_OK && expected == 0) {
+        ++h->tally->resurrected;
+        report(h, "resurrected", key, value.version, 0);
+    } else if (err == CAIRN_ERR_NOT_FOUND || (err == CAIRN_OK && value.version < expected)) {
         ++h->tally->lost;
         report(h, "lost", key, err == CAIRN_OK ? value.version : 0, expected);
     } else {
@@ -172,12 +190,24 @@ static void check_key(history_t *h, unsigned key, uint64_t expected)
     }
 }
 
+static bool has_compacted_segments(const history_t *h)
+{
+    cairn_segment_info_t info;
+    uint64_t first;
+    uint32_t generation;
+    for (size_t i = 0; cairn_store_segments(h->f.store, i, &info, 1) == 1; ++i)
+        if (cairn_segment_name_parse(info.name, &first, &generation) && generation != 0)
+            return true;
+    return false;
+}
+
 /** the store must be what it was after version `last_version` of it, to the byte */
 static void check_all(history_t *h)
 {
     uint64_t newest[KEYS] = {0};
     uint64_t found = cairn_store_last_version(h->f.store);
     ++h->tally->opened;
+    h->tally->found += has_compacted_segments(h);
     h->tally->checked += h->durable - h->opened_at;
     if (found < h->durable) {
         h->tally->lost += h->durable - found;
@@ -317,11 +347,12 @@ static disk_sim_fault_t fault_for(unsigned lies)
     return (lies & DISK_SIM_LIE_DROP_CACHE) != 0 ? DISK_SIM_SYNC_EIO : DISK_SIM_NO_FAULT;
 }
 
-static disk_sim_plan_t draw_plan(random_t *random, unsigned lies)
+static disk_sim_plan_t draw_plan(random_t *random, unsigned lies, bool is_compacting)
 {
-    static const uint64_t spans[] = {20, 60, 60, 120};
+    /* a compaction makes a dozen changes of its own, once there is something to free */
+    static const uint64_t spans[2][4] = {{20, 60, 60, 120}, {60, 120, 200, 300}};
     disk_sim_plan_t plan = {
-        .cut_at = 1 + random_below(random, spans[random_below(random, 4)]),
+        .cut_at = 1 + random_below(random, spans[is_compacting][random_below(random, 4)]),
         .only_kill = random_below(random, 8) == 0,
         .fault = fault_for(lies),
     };
@@ -334,16 +365,29 @@ static disk_sim_plan_t draw_plan(random_t *random, unsigned lies)
     return plan;
 }
 
+/** the next batches are written beside it */
+static void wake_upkeep(history_t *h)
+{
+    if ((h->upkeep & UPKEEP_COMPACTION) != 0 && random_below(&h->random, 3) == 0)
+        cairn_store_compact(h->f.store);
+    else
+        cairn_upkeep_wake(h->f.store->upkeep);
+}
+
 static void live_on(history_t *h)
 {
+    bool is_compacting = (h->upkeep & UPKEEP_COMPACTION) != 0;
+    cairn_compaction_stats_t stats;
     check_all(h);
-    unsigned batches = (unsigned)random_below(&h->random, 16);
+    unsigned batches = (unsigned)random_below(&h->random, is_compacting ? 40 : 16);
     while (batches-- != 0 && !disk_sim_is_off(h->disk) && h->last + BATCH_MAX < VERSIONS_MAX) {
-        if (h->has_checkpoints && random_below(&h->random, 4) == 0)
-            cairn_upkeep_wake(h->f.store->upkeep); /* the next batches are written beside it */
+        if (h->upkeep != UPKEEP_NONE && random_below(&h->random, 4) == 0)
+            wake_upkeep(h);
         if (!write_batch(h))
             break;
     }
+    cairn_compaction_stats(h->f.store->compaction, &stats);
+    h->tally->compactions += stats.runs;
     if (random_below(&h->random, 100) == 0)
         usleep(25000); /* for the idle mark */
     if (fixture_close(&h->f) == CAIRN_OK)
@@ -358,7 +402,7 @@ static uint64_t draw_segment_bytes(random_t *random)
 
 static void live(history_t *h)
 {
-    disk_sim_plan_t plan = draw_plan(&h->random, h->lies);
+    disk_sim_plan_t plan = draw_plan(&h->random, h->lies, (h->upkeep & UPKEEP_COMPACTION) != 0);
     if (random_below(&h->random, 4) == 0) /* somebody changed the configuration */
         h->f.options.segment_bytes = draw_segment_bytes(&h->random);
     disk_sim_start(h->disk, &plan, h->lies);
@@ -382,14 +426,14 @@ static void on_log(void *ctx, const char *line)
     h->tally->restored += strstr(line, "is from index.ckpt") != NULL;
 }
 
-static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lies,
-                        bool has_checkpoints, tally_t *tally)
+static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lies, upkeep_t upkeep,
+                        tally_t *tally)
 {
     uint64_t findings_before = findings(tally);
     memset(h, 0, sizeof(*h));
     h->seed = seed;
     h->lies = lies;
-    h->has_checkpoints = has_checkpoints;
+    h->upkeep = upkeep;
     h->is_quiet = lies != 0;
     h->random = random_from(base, seed);
     h->tally = tally;
@@ -402,9 +446,12 @@ static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lie
         .queue_ops_max = 1000,
         .queue_bytes_max = 1 << 24,
         .io_threads = 1,
+        .no_compaction = (upkeep & UPKEEP_COMPACTION) == 0,
+        .tombstone_retention_ms = 1,
     };
-    if (has_checkpoints) {
-        h->f.options.checkpoint_bytes = 2000;
+    if ((upkeep & UPKEEP_CHECKPOINTS) != 0) {
+        /* where one is always due, there is no time for compaction, which is less urgent */
+        h->f.options.checkpoint_bytes = upkeep == UPKEEP_BOTH ? 30000 : 2000;
         h->f.options.on_log = on_log;
         h->f.options.ctx = h;
     }
@@ -420,7 +467,7 @@ typedef struct st_lane_t {
     uint64_t first_seed;
     uint64_t cuts;
     unsigned lies;
-    bool has_checkpoints;
+    upkeep_t upkeep;
     bool until_found;
     tally_t tally;
     _Atomic uint64_t done; /* cuts, for who watches */
@@ -434,8 +481,7 @@ static void *lane_main(void *arg)
     if (h == NULL)
         abort();
     for (uint64_t i = 0; lane->tally.cuts < lane->cuts; ++i) {
-        run_history(h, seed_of_run(), lane->first_seed + i, lane->lies, lane->has_checkpoints,
-                    &lane->tally);
+        run_history(h, seed_of_run(), lane->first_seed + i, lane->lies, lane->upkeep, &lane->tally);
         atomic_store(&lane->done, lane->tally.cuts);
         if (findings(&lane->tally) != 0 && (lane->until_found || findings(&lane->tally) > 100))
             break;
@@ -452,10 +498,13 @@ static void add_tally(tally_t *sum, const tally_t *more)
     sum->opened += more->opened;
     sum->checked += more->checked;
     sum->lost += more->lost;
+    sum->resurrected += more->resurrected;
     sum->partial += more->partial;
     sum->false_alarms += more->false_alarms;
     sum->refused += more->refused;
     sum->restored += more->restored;
+    sum->compactions += more->compactions;
+    sum->found += more->found;
 }
 
 /** says how far they are, until they are there */
@@ -475,7 +524,7 @@ static void watch(lane_t *lanes, uint64_t cuts)
     }
 }
 
-static tally_t run_lanes(uint64_t cuts, unsigned lies, bool has_checkpoints, bool until_found)
+static tally_t run_lanes(uint64_t cuts, unsigned lies, upkeep_t upkeep, bool until_found)
 {
     lane_t lanes[LANES];
     tally_t sum = {0};
@@ -484,7 +533,7 @@ static tally_t run_lanes(uint64_t cuts, unsigned lies, bool has_checkpoints, boo
         lanes[i].first_seed = (uint64_t)i << 40 | (uint64_t)lies << 32;
         lanes[i].cuts = (cuts + LANES - 1) / LANES;
         lanes[i].lies = lies;
-        lanes[i].has_checkpoints = has_checkpoints;
+        lanes[i].upkeep = upkeep;
         lanes[i].until_found = until_found;
         CU_ASSERT_FATAL(pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]) == 0);
     }
@@ -500,7 +549,7 @@ static tally_t run_lanes(uint64_t cuts, unsigned lies, bool has_checkpoints, boo
 static void whatever_was_acknowledged_is_there(void)
 {
     uint64_t cuts = is_soak() ? CUTS_SOAK : CUTS;
-    tally_t t = run_lanes(cuts, 0, false, false);
+    tally_t t = run_lanes(cuts, 0, UPKEEP_NONE, false);
     printf("\n    power cuts %llu, kills %llu, stores looked at %llu, acknowledged writes checked "
            "%llu: lost %llu, partial %llu, false alarms %llu\n    ",
            (unsigned long long)t.cuts, (unsigned long long)t.kills, (unsigned long long)t.opened,
@@ -509,6 +558,7 @@ static void whatever_was_acknowledged_is_there(void)
     CU_ASSERT(t.cuts >= cuts);
     CU_ASSERT(t.checked >= cuts);
     CU_ASSERT_EQUAL(t.lost, 0);
+    CU_ASSERT_EQUAL(t.resurrected, 0);
     CU_ASSERT_EQUAL(t.partial, 0);
     CU_ASSERT_EQUAL(t.false_alarms, 0);
 }
@@ -517,7 +567,7 @@ static void whatever_was_acknowledged_is_there(void)
 static void whatever_was_acknowledged_is_there_with_checkpoints(void)
 {
     uint64_t cuts = is_soak() ? CUTS_WITH_CHECKPOINTS_SOAK : CUTS_WITH_CHECKPOINTS;
-    tally_t t = run_lanes(cuts, 0, true, false);
+    tally_t t = run_lanes(cuts, 0, UPKEEP_CHECKPOINTS, false);
     printf(
         "\n    power cuts %llu, stores opened from a checkpoint %llu, acknowledged writes checked "
         "%llu: lost %llu, partial %llu, false alarms %llu\n    ",
@@ -529,6 +579,36 @@ static void whatever_was_acknowledged_is_there_with_checkpoints(void)
     CU_ASSERT_EQUAL(findings(&t), 0);
 }
 
+/* beside running writes, and cut at any step of rewriting segments */
+static void whatever_was_acknowledged_is_there_with_compaction(upkeep_t upkeep)
+{
+    uint64_t cuts = is_soak() ? CUTS_WITH_COMPACTION_SOAK : CUTS_WITH_COMPACTION;
+    tally_t t = run_lanes(cuts, 0, upkeep, false);
+    printf("\n    power cuts %llu, compactions %llu, stores opened with compacted segments %llu, "
+           "from a checkpoint %llu, acknowledged writes checked %llu: lost %llu, resurrected %llu, "
+           "partial %llu, false alarms %llu\n    ",
+           (unsigned long long)t.cuts, (unsigned long long)t.compactions,
+           (unsigned long long)t.found, (unsigned long long)t.restored,
+           (unsigned long long)t.checked, (unsigned long long)t.lost,
+           (unsigned long long)t.resurrected, (unsigned long long)t.partial,
+           (unsigned long long)t.false_alarms);
+    CU_ASSERT(t.cuts >= cuts);
+    CU_ASSERT(t.compactions >= cuts / 20);
+    CU_ASSERT(t.found >= cuts / 10);
+    CU_ASSERT_EQUAL(t.restored != 0, upkeep == UPKEEP_BOTH);
+    CU_ASSERT_EQUAL(findings(&t), 0);
+}
+
+static void with_compaction(void)
+{
+    whatever_was_acknowledged_is_there_with_compaction(UPKEEP_COMPACTION);
+}
+
+static void with_compaction_and_checkpoints(void)
+{
+    whatever_was_acknowledged_is_there_with_compaction(UPKEEP_BOTH);
+}
+
 /* killed between a roll's rename and its sync; no room for STORE at the next start; then the power
  * is cut while the next spare takes the name. One history in ten got there */
 static void a_name_left_unsynced_is_synced_on_a_full_disk(void)
@@ -537,7 +617,7 @@ static void a_name_left_unsynced_is_synced_on_a_full_disk(void)
     history_t *h = malloc(sizeof(*h));
     CU_ASSERT_PTR_NOT_NULL_FATAL(h);
     for (int i = 0; i < 120; ++i)
-        run_history(h, 77, UINT64_C(2199023256006), 0, false, &t);
+        run_history(h, 77, UINT64_C(2199023256006), 0, UPKEEP_NONE, &t);
     free(h);
     CU_ASSERT_EQUAL(findings(&t), 0);
 }
@@ -547,7 +627,7 @@ static void a_name_left_unsynced_is_synced_on_a_full_disk(void)
 
 static void must_find(unsigned lies)
 {
-    tally_t t = run_lanes(CUTS_CONTROL, lies, false, true);
+    tally_t t = run_lanes(CUTS_CONTROL, lies, UPKEEP_NONE, true);
     printf("found within %llu cuts; ", (unsigned long long)t.cuts);
     CU_ASSERT(findings(&t) != 0);
 }
@@ -780,6 +860,10 @@ void suite_power_cut(void)
     CU_add_test(s,
                 "whatever was acknowledged is there, also where checkpoints are written meanwhile",
                 whatever_was_acknowledged_is_there_with_checkpoints);
+    CU_add_test(s,
+                "whatever was acknowledged is there, also where segments are compacted meanwhile",
+                with_compaction);
+    CU_add_test(s, "and where both go on", with_compaction_and_checkpoints);
     CU_add_test(s, "a name that a killed process left unsynced is synced on a full disk",
                 a_name_left_unsynced_is_synced_on_a_full_disk);
     CU_add_test(s, "control: a sync that does nothing is seen", a_sync_that_does_nothing);
