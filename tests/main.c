@@ -43,6 +43,7 @@ static const suite_t suites[] = {
     {"batch", suite_batch},
     {"existed", suite_existed},
     {"compaction", suite_compaction},
+    {"compaction_faults", suite_compaction_faults},
     {"compaction_hazards", suite_compaction_hazards},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},
