@@ -179,24 +179,73 @@ static void take_result(const json_t *json, cairn_client_result_t *result)
     result->number = result->value != NULL ? strtoll(result->value, NULL, 10) : 0;
 }
 
-static cairn_client_err_t take_results(cairn_client_t *db, cairn_client_batch_t *batch)
+/** lines of the body, and the operations that they are */
+typedef struct st_part_t {
+    const char *lines;
+    size_t bytes;
+    size_t first, count;
+} part_t;
+
+static cairn_client_err_t take_results(cairn_client_t *db, cairn_client_batch_t *batch,
+                                       const part_t *part)
 {
     bool is_error = false;
     size_t at = 0;
-    batch->results = calloc(batch->count, sizeof(*batch->results));
-    if (batch->results == NULL)
-        return cairn_client_fail(db, CAIRN_CLIENT_NOMEM, "%s",
-                                 cairn_client_strerror(CAIRN_CLIENT_NOMEM));
-    while (batch->result_count < batch->count) {
+    for (size_t i = 0; i < part->count; ++i) {
         json_t *json = cairn_client_next_line(&db->answer, &at, &is_error);
         if (json == NULL)
             return cairn_client_fail(db, CAIRN_CLIENT_PROTOCOL,
                                      "the answer to a batch of %zu operations ends after %zu",
-                                     batch->count, batch->result_count);
-        take_result(json, &batch->results[batch->result_count++]);
+                                     part->count, i);
+        take_result(json, &batch->results[part->first + i]);
         json_decref(json);
     }
     return CAIRN_CLIENT_OK;
+}
+
+static cairn_client_err_t send_part(cairn_client_t *db, cairn_client_batch_t *batch,
+                                    const part_t *part, const char *path)
+{
+    cairn_client_target(db, path, NULL, 0);
+    cairn_client_request_t request = {.method = "POST",
+                                      .body = part->lines,
+                                      .body_bytes = part->bytes,
+                                      .headers = curl_slist_append(NULL, NDJSON),
+                                      .is_once = true};
+    cairn_client_err_t err = cairn_client_send(db, &request);
+    return err == CAIRN_CLIENT_OK ? take_results(db, batch, part) : err;
+}
+
+/** the first half of a part; what is left of it stays in `*part` */
+static part_t take_half(part_t *part)
+{
+    part_t half = {part->lines, 0, part->first, part->count / 2};
+    for (size_t i = 0; i < half.count; ++i) {
+        const char *line = part->lines + half.bytes;
+        half.bytes +=
+            (size_t)((const char *)memchr(line, '\n', part->bytes - half.bytes) - line) + 1;
+    }
+    part->lines += half.bytes;
+    part->bytes -= half.bytes;
+    part->first += half.count;
+    part->count -= half.count;
+    return half;
+}
+
+/** sends what need not happen together: in halves, and halves of these, if it is more than the
+ * server takes at a time; a line that is too large by itself fails by itself */
+static cairn_client_err_t send_parts(cairn_client_t *db, cairn_client_batch_t *batch, part_t part)
+{
+    cairn_client_err_t err = send_part(db, batch, &part, "/v1/batch");
+    if (err != CAIRN_CLIENT_TOO_LARGE)
+        return err;
+    if (part.count == 1) {
+        batch->results[part.first] = (cairn_client_result_t){.err = err, .status = db->status};
+        return CAIRN_CLIENT_OK;
+    }
+    part_t half = take_half(&part);
+    err = send_parts(db, batch, half);
+    return err == CAIRN_CLIENT_OK ? send_parts(db, batch, part) : err;
 }
 
 cairn_client_err_t cairn_batch_run(cairn_client_t *db, cairn_client_batch_t *batch, bool is_atomic)
@@ -204,22 +253,22 @@ cairn_client_err_t cairn_batch_run(cairn_client_t *db, cairn_client_batch_t *bat
     if (db == NULL || batch == NULL)
         return CAIRN_CLIENT_NOMEM;
     forget_results(batch);
-    if (batch->body.is_broken)
+    if (batch->count == 0 && !batch->body.is_broken)
+        return CAIRN_CLIENT_OK;
+    batch->results = batch->body.is_broken ? NULL : calloc(batch->count, sizeof(*batch->results));
+    if (batch->results == NULL)
         return cairn_client_fail(db, CAIRN_CLIENT_NOMEM, "%s",
                                  cairn_client_strerror(CAIRN_CLIENT_NOMEM));
-    if (batch->count == 0)
-        return CAIRN_CLIENT_OK;
-    cairn_client_target(db, is_atomic ? "/v1/batch?atomic=true" : "/v1/batch", NULL, 0);
-    cairn_client_request_t request = {.method = "POST",
-                                      .body = batch->body.bytes,
-                                      .body_bytes = batch->body.count,
-                                      .headers = curl_slist_append(NULL, NDJSON),
-                                      .is_once = true};
-    cairn_client_err_t err = cairn_client_send(db, &request);
+    batch->result_count = batch->count;
+    part_t all = {batch->body.bytes, batch->body.count, 0, batch->count};
+    cairn_client_err_t err = is_atomic ? send_part(db, batch, &all, "/v1/batch?atomic=true")
+                                       : send_parts(db, batch, all);
     if (err == CAIRN_CLIENT_OK)
-        return take_results(db, batch);
-    if (db->line != 0)
-        batch->failed_at = db->line - 1;
+        return err;
+    size_t line = db->line;
+    forget_results(batch);
+    if (line != 0 && is_atomic)
+        batch->failed_at = line - 1;
     return err;
 }
 

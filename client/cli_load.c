@@ -346,7 +346,7 @@ int cli_loader_finish(cli_loader_t *loader)
     int status = loader->status;
     if (loader->failures != 0)
         status =
-            cli_failure(loader->cli, "%" PRIu64 " keys could not be written", loader->failures);
+            cli_failure(loader->cli, "%" PRIu64 " values could not be written", loader->failures);
     if (status == CLI_OK && cli_is_interrupted())
         status = cli_failure(loader->cli, "interrupted; what was written stays");
     pthread_mutex_destroy(&loader->mutex);

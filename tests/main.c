@@ -81,6 +81,7 @@ static const suite_t suites[] = {
     {"client", suite_client},
     {"client_faults", suite_client_faults},
     {"install", suite_install},
+    {"tutorial", suite_tutorial},
     {"configs", suite_configs},
     {"command", suite_command},
 };

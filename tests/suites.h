@@ -67,6 +67,7 @@ void suite_history(void);
 void suite_client(void);
 void suite_client_faults(void);
 void suite_install(void);
+void suite_tutorial(void);
 void suite_configs(void);
 void suite_command(void);
 
