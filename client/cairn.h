@@ -20,7 +20,8 @@
  * handle. A handle must not be used by both sides of a fork().
  *
  * **Once, or perhaps.** A request that is safe to repeat (set, get, delete without a condition) is
- * sent again by itself when a kept connection turns out to be closed. One that is not (incr,
+ * sent again by itself when a kept connection turns out to be closed (so a delete may find that it
+ * has been done). One that is not (incr,
  * append, conditions, batches) is sent once; when its answer is lost, CAIRN_CLIENT_BROKEN or
  * CAIRN_CLIENT_TIMEOUT says that the write may or may not have been done.
  */

@@ -267,7 +267,9 @@ int cli_export(cli_t *cli)
                   .prefix_bytes = prefix != NULL ? strlen(prefix) : 0,
                   .keys = calloc(GATHER_KEYS, sizeof(*e.keys)),
                   .db = cli_connect(cli)};
-    if (e.db == NULL || e.keys == NULL || !open_target(&e, target)) {
+    if (e.db == NULL || e.keys == NULL) {
+        e.status = CLI_FAILED; /* told */
+    } else if (!open_target(&e, target)) {
         e.status = cli_failure(cli, "%s: %s", target, strerror(errno));
     } else {
         cli_catch_signals();

@@ -249,7 +249,7 @@ static void restoring(void)
            "u=$(sed -n 's/^listening on [^0-9]*\\(127[0-9.:]*\\).*/http:\\/\\/\\1/p' log); "
            "cairn set kept safe --url $u; kill %1; wait; rm from/LOCK; "
            "cairn restore from to --quiet" STATUS);
-    PRINTS("", "diff -r from to");
+    PRINTS("", "diff -r -x LOCK from to");
     PRINTS("cairn restore: to: is not empty; nothing was changed\n(5)\n",
            "cairn restore from to --quiet" STATUS);
     PRINTS("restored; start it with: cairn serve --data linked\n(0)\n",

@@ -104,8 +104,10 @@ static const char preamble[] =
     " PKG_CONFIG_PATH=$R/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$R; unset CAIRN_URL "
     "CAIRN_TOKEN;\n"
     "export CAIRN_URL=http://localhost:8080;\n"
-    "make() { command make -s --no-print-directory BUILD=%2$s DESTDIR=$R PREFIX=/usr SAN='%3$s'"
-    " \"$@\"; }; sudo() { \"$@\"; }; cc() { command cc %3$s \"$@\"; };\n"
+    "make() ( set -o pipefail; command make -s --no-print-directory BUILD=%2$s DESTDIR=$R "
+    "PREFIX=/usr"
+    " SAN='%3$s' \"$@\" | sed '/^  [A-Z]* /d' );\n"
+    "sudo() { \"$@\"; }; cc() { command cc %3$s \"$@\"; };\n"
     "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n";
 
 static char *make_script(void)
