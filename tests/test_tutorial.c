@@ -106,7 +106,7 @@ static const char preamble[] =
     "export CAIRN_URL=http://localhost:8080;\n"
     "make() ( set -o pipefail; command make -s --no-print-directory BUILD=%2$s DESTDIR=$R "
     "PREFIX=/usr"
-    " SAN='%3$s' \"$@\" | sed '/^  [A-Z]* /d' );\n"
+    " SAN='%3$s' \"$@\" | sed '/^  [A-Z][A-Z]* /d' );\n"
     "sudo() { \"$@\"; }; cc() { command cc %3$s \"$@\"; };\n"
     "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n";
 
