@@ -203,6 +203,25 @@ static void import_into_a_server_with_small_limits(void)
     CU_ASSERT_EQUAL(site_end(&small), 0);
 }
 
+static void snapshot_and_restore(void)
+{
+    char command[1024];
+    PRINTS("snapshot first: in snapshots/first of the server's data directory\n(0)\n",
+           "cairn set snapped yes; cairn snapshot first | head -1; echo '(0)'");
+    PRINTS("(0)\n(5)\n", "cairn snapshot second --json >/dev/null" STATUS
+                         "; cairn snapshot second 2>/dev/null" STATUS);
+    snprintf(
+        command, sizeof(command),
+        IN_SHELL
+        "cairn del snapped; cairn restore %s/snapshots/first back --quiet" STATUS
+        "; \"$CAIRN_UNDER_TEST\" serve --data back --listen unix:$PWD/s >log 2>&1 & "
+        "export CAIRN_URL=unix:$PWD/s; until cairn get snapped 2>/dev/null; do sleep 0.01; done; "
+        "kill %%1; wait",
+        site.data);
+    CU_ASSERT(
+        shell_prints("restored; start it with: cairn serve --data back\n(0)\nyes", "%s", command));
+}
+
 /* ---------------------------------------------------------------- watch */
 
 static void watching(void)
@@ -329,6 +348,7 @@ void suite_command(void)
     CU_add_test(s, "import into a server with small limits",
                 import_into_a_server_with_small_limits);
     CU_add_test(s, "import of a tree", import_of_a_tree);
+    CU_add_test(s, "snapshot and restore", snapshot_and_restore);
     CU_add_test(s, "watching", watching);
     CU_add_test(s, "stats and top", stats_and_top);
     CU_add_test(s, "planning", planning);
