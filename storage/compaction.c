@@ -430,8 +430,13 @@ static void run(cairn_compaction_t *c, const cairn_segments_pinned_t *all, size_
     /* what is taken for expired stays so */
     cairn_clock_raise(c->parts.clock, now_ms);
     atomic_store_explicit(&c->is_running, true, memory_order_relaxed);
+    bool is_full = atomic_load(&c->parts.health->disk_full);
     begin_piece(c);
+    if (is_full)
+        cairn_reserve_lend(c->parts.reserve);
     settle(c, &copying, compact(c, &copying));
+    if (is_full)
+        cairn_reserve_return(c->parts.reserve);
     atomic_store_explicit(&c->is_running, false, memory_order_relaxed);
 }
 

@@ -22,6 +22,7 @@
 #include "storage/clock.h"
 #include "storage/health.h"
 #include "storage/pace.h"
+#include "storage/reserve.h"
 #include "storage/segments.h"
 #include "storage/store.h"
 #include "storage/upkeep.h"
@@ -36,6 +37,7 @@ typedef struct st_cairn_compaction_parts_t {
     cairn_index_t *index;
     cairn_clock_t *clock;
     cairn_health_t *health;
+    cairn_reserve_t *reserve;
     uint64_t segment_bytes;
     uint64_t tombstone_retention_ms; /* deletes younger than this are kept for feeds */
     /* makes durable all that has been written so far, and says up to which version all is durable

@@ -13,6 +13,11 @@
 
 /** when no spare could be made, the next try */
 #define RETRY_MS 200
+/** when there is one for deletes: it has to be given up for a try */
+#define RETRY_SMALL_MS 1000
+/** a spare for deletes is so many times smaller, but not smaller than this */
+#define SMALL_PARTS 16
+#define SMALL_BYTES_MIN ((uint64_t)65536)
 /** commits beyond this are bound by bandwidth, not by the journal: zeroing ahead would halve it */
 #define ZERO_FILL_COMMIT_BYTES_MAX 65536
 /** while zeroes are laid down, rest for so many times the time that a piece took */
@@ -26,12 +31,7 @@ typedef struct st_rolled_t {
 } rolled_t;
 
 struct st_cairn_maintenance_t {
-    cairn_dir_t *dir;
-    cairn_space_t *space;
-    cairn_segments_t *segments;
-    cairn_health_t *health;
-    cairn_upkeep_t *upkeep;
-    uint64_t segment_bytes;
+    cairn_maintenance_parts_t parts;
     pthread_t thread;
     _Atomic uint64_t commit_bytes; /* moving average; relaxed: a hint */
     uint64_t piece_began_ns;       /* the thread's own */
@@ -39,6 +39,7 @@ struct st_cairn_maintenance_t {
     pthread_mutex_t mutex;
     pthread_cond_t cond;    /* any of the below has changed */
     cairn_segment_t *spare; /* guarded by mutex, as is all below */
+    bool spare_is_small;    /* there was no room for more: deletes only */
     uint64_t tried_ns;      /* when the last try to make one ended */
     cairn_err_t spare_err;  /* what the last try to make one came to */
     bool has_rolled;        /* `rolled` is to be worked on */
@@ -73,38 +74,91 @@ static bool fill_on(void *ctx)
     return go_on;
 }
 
-static cairn_err_t make_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
+/** under the limit there must be room for it, and for what compaction makes of others */
+static bool is_within_limit(const cairn_maintenance_t *m, uint64_t bytes)
 {
-    cairn_err_t err = cairn_segments_reserve(m->segments);
+    return m->parts.max_bytes == 0 ||
+           cairn_segments_bytes(m->parts.segments) + bytes + m->parts.segment_bytes <=
+               m->parts.max_bytes;
+}
+
+static cairn_err_t make_spare(cairn_maintenance_t *m, uint64_t bytes, cairn_segment_t **spare)
+{
+    if (!is_within_limit(m, bytes))
+        return CAIRN_ERR_DISK_FULL;
+    cairn_err_t err = cairn_reserve_hold(m->parts.reserve);
+    if (err == CAIRN_OK)
+        err = cairn_segments_reserve(m->parts.segments);
     if (err != CAIRN_OK)
         return err;
     bool fill =
         atomic_load_explicit(&m->commit_bytes, memory_order_relaxed) <= ZERO_FILL_COMMIT_BYTES_MAX;
     cairn_segment_create_t how = {
-        .segment_bytes = m->segment_bytes, .fill_on = fill ? fill_on : NULL, .ctx = m};
+        .segment_bytes = bytes, .fill_on = fill ? fill_on : NULL, .ctx = m};
     m->piece_began_ns = cairn_os->monotonic_ns();
-    return cairn_segment_create(spare, m->space, m->dir, &how);
+    return cairn_segment_create(spare, m->parts.space, m->parts.dir, &how);
+}
+
+/** deletes go on where there is no room for a whole segment: they are what makes room */
+static bool make_small_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
+{
+    uint64_t bytes = m->parts.segment_bytes / SMALL_PARTS;
+    if (bytes < SMALL_BYTES_MIN)
+        bytes = SMALL_BYTES_MIN;
+    return bytes < m->parts.segment_bytes && make_spare(m, bytes, spare) == CAIRN_OK;
+}
+
+static void remove_spare(cairn_maintenance_t *m, cairn_segment_t *spare)
+{
+    cairn_segment_close(spare);
+    if (!cairn_dir_is_memory(m->parts.dir))
+        cairn_os->unlink(m->parts.dir->fd, CAIRN_SPARE_NAME);
+}
+
+/** there is one spare, under one name: who wants another one waits for it */
+static void give_up_small_spare(cairn_maintenance_t *m)
+{
+    pthread_mutex_lock(&m->mutex);
+    cairn_segment_t *small = m->spare;
+    assert(small == NULL || m->spare_is_small);
+    m->spare = NULL;
+    m->spare_is_small = false;
+    m->spare_err = CAIRN_OK;
+    pthread_mutex_unlock(&m->mutex);
+    if (small != NULL)
+        remove_spare(m, small);
+}
+
+static void note_whether_full(cairn_maintenance_t *m, cairn_err_t err)
+{
+    bool was_full = atomic_load(&m->parts.health->disk_full);
+    bool is_full = err == CAIRN_ERR_DISK_FULL;
+    if (is_full != was_full)
+        cairn_health_log(m->parts.health,
+                         is_full ? "no room for another segment of %llu bytes: "
+                                   "writes are refused until there is"
+                                 : "there is room for a segment of %llu bytes again",
+                         (unsigned long long)m->parts.segment_bytes);
+    else if (err != CAIRN_OK && !is_full)
+        cairn_health_log(m->parts.health, "the next segment cannot be made: %s",
+                         cairn_strerror(err));
+    atomic_store(&m->parts.health->disk_full, is_full);
+    if (is_full)
+        cairn_upkeep_wake(m->parts.upkeep);
 }
 
 /** makes a spare and says how it went to those who wait for one */
 static void provide_spare(cairn_maintenance_t *m)
 {
     cairn_segment_t *spare = NULL;
-    cairn_err_t err = make_spare(m, &spare);
-    bool was_full = atomic_load(&m->health->disk_full);
-    bool is_full = err == CAIRN_ERR_DISK_FULL;
-    if (is_full != was_full)
-        cairn_health_log(m->health,
-                         is_full ? "no room for another segment of %llu bytes: "
-                                   "writes are refused until there is"
-                                 : "there is room for a segment of %llu bytes again",
-                         (unsigned long long)m->segment_bytes);
-    else if (err != CAIRN_OK && !is_full)
-        cairn_health_log(m->health, "the next segment cannot be made: %s", cairn_strerror(err));
-    atomic_store(&m->health->disk_full, is_full);
+    give_up_small_spare(m);
+    cairn_err_t err = make_spare(m, m->parts.segment_bytes, &spare);
+    note_whether_full(m, err);
+    bool is_small = err == CAIRN_ERR_DISK_FULL && make_small_spare(m, &spare);
 
     pthread_mutex_lock(&m->mutex);
     m->spare = spare;
+    m->spare_is_small = is_small;
     m->spare_err = err;
     m->tried_ns = cairn_os->monotonic_ns();
     pthread_cond_broadcast(&m->cond);
@@ -115,23 +169,23 @@ static void seal_and_note(cairn_maintenance_t *m, const rolled_t *rolled)
 {
     if (rolled->previous != NULL &&
         cairn_segment_seal(rolled->previous, CAIRN_SEAL_ROLL) != CAIRN_OK)
-        cairn_health_fail(m->health, "a full segment could not be sealed");
+        cairn_health_fail(m->parts.health, "a full segment could not be sealed");
     /* STORE only helps to find files that somebody removed: the log is whole without it */
     cairn_err_t err =
-        cairn_dir_note(m->dir, rolled->active->first_version, rolled->durable_version);
+        cairn_dir_note(m->parts.dir, rolled->active->first_version, rolled->durable_version);
     if (err != CAIRN_OK)
-        cairn_health_log(m->health, "STORE could not be replaced: %s", cairn_strerror(err));
+        cairn_health_log(m->parts.health, "STORE could not be replaced: %s", cairn_strerror(err));
 }
 
 static void finish_roll(cairn_maintenance_t *m, const rolled_t *rolled, bool stopping)
 {
-    if (cairn_segment_rename_spare(rolled->active, m->dir) != CAIRN_OK) {
+    if (cairn_segment_rename_spare(rolled->active, m->parts.dir) != CAIRN_OK) {
         /* nothing may take the spare's name now */
-        cairn_health_fail(m->health, "the new segment could not be given its name");
+        cairn_health_fail(m->parts.health, "the new segment could not be given its name");
         return;
     }
     seal_and_note(m, rolled);
-    cairn_upkeep_wake(m->upkeep);
+    cairn_upkeep_wake(m->parts.upkeep);
     if (!stopping)
         provide_spare(m);
 }
@@ -152,11 +206,12 @@ static void *maintenance_main(void *arg)
             pthread_cond_broadcast(&m->cond);
         } else if (m->stopping) {
             break;
-        } else if (m->spare_err != CAIRN_OK && !cairn_health_has_failed(m->health)) {
+        } else if (m->spare_err != CAIRN_OK && !cairn_health_has_failed(m->parts.health)) {
             /* each write that is refused meanwhile wakes us; the disk is not asked for each */
+            uint64_t retry_ms = m->spare_is_small ? RETRY_SMALL_MS : RETRY_MS;
             wait_locked(m, RETRY_MS * 1000000ull);
             if (m->has_rolled || m->stopping ||
-                cairn_os->monotonic_ns() - m->tried_ns < RETRY_MS * 1000000ull)
+                cairn_os->monotonic_ns() - m->tried_ns < retry_ms * 1000000ull)
                 continue;
             pthread_mutex_unlock(&m->mutex);
             provide_spare(m);
@@ -169,19 +224,12 @@ static void *maintenance_main(void *arg)
     return NULL;
 }
 
-cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *space,
-                                             cairn_segments_t *segments, cairn_health_t *health,
-                                             cairn_upkeep_t *upkeep, uint64_t segment_bytes)
+cairn_maintenance_t *cairn_maintenance_start(const cairn_maintenance_parts_t *parts)
 {
     cairn_maintenance_t *m = cairn_os->calloc(1, sizeof(*m));
     if (m == NULL)
         return NULL;
-    m->dir = dir;
-    m->space = space;
-    m->segments = segments;
-    m->health = health;
-    m->upkeep = upkeep;
-    m->segment_bytes = segment_bytes;
+    m->parts = *parts;
     pthread_mutex_init(&m->mutex, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -204,32 +252,39 @@ void cairn_maintenance_stop(cairn_maintenance_t *m)
     pthread_cond_broadcast(&m->cond);
     pthread_mutex_unlock(&m->mutex);
     pthread_join(m->thread, NULL);
-    if (m->spare != NULL) {
-        cairn_segment_close(m->spare);
-        if (!cairn_dir_is_memory(m->dir))
-            cairn_os->unlink(m->dir->fd, CAIRN_SPARE_NAME);
-    }
+    if (m->spare != NULL)
+        remove_spare(m, m->spare);
     pthread_cond_destroy(&m->cond);
     pthread_mutex_destroy(&m->mutex);
     cairn_os->free(m);
 }
 
-cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, cairn_segment_t **spare)
+static cairn_err_t why_there_is_none(const cairn_maintenance_t *m)
+{
+    return m->spare_err != CAIRN_OK && m->spare_err != CAIRN_ERR_IO ? m->spare_err
+                                                                    : CAIRN_ERR_FAILED;
+}
+
+cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, bool for_deletes,
+                                         cairn_segment_t **spare)
 {
     pthread_mutex_lock(&m->mutex);
     m->spare_is_wanted = true;
     pthread_cond_broadcast(&m->cond);
-    while (m->spare == NULL && m->spare_err == CAIRN_OK && !cairn_health_has_failed(m->health))
+    while (m->spare == NULL && m->spare_err == CAIRN_OK &&
+           !cairn_health_has_failed(m->parts.health))
         pthread_cond_wait(&m->cond, &m->mutex);
     /* the roll before may still be sealing; its name has been given before this spare was made */
     while (m->spare != NULL && m->has_rolled)
         pthread_cond_wait(&m->cond, &m->mutex);
-    cairn_err_t err = CAIRN_OK;
-    if (m->spare == NULL)
-        err = m->spare_err != CAIRN_OK && m->spare_err != CAIRN_ERR_IO ? m->spare_err
-                                                                       : CAIRN_ERR_FAILED;
-    *spare = m->spare;
-    m->spare = NULL;
+    bool is_good = m->spare != NULL && (for_deletes || !m->spare_is_small);
+    cairn_err_t err = is_good ? CAIRN_OK : why_there_is_none(m);
+    if (is_good) {
+        *spare = m->spare;
+        m->spare = NULL;
+        m->spare_is_small = false;
+        m->spare_err = CAIRN_OK; /* the next is made as soon as this one has its name */
+    }
     m->spare_is_wanted = false;
     pthread_mutex_unlock(&m->mutex);
     return err;
@@ -238,7 +293,7 @@ cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *m, cairn_segment_t
 void cairn_maintenance_rolled(cairn_maintenance_t *m, cairn_segment_t *active,
                               cairn_segment_t *previous, uint64_t durable_version)
 {
-    cairn_segments_add(m->segments, active);
+    cairn_segments_add(m->parts.segments, active);
     pthread_mutex_lock(&m->mutex);
     assert(!m->has_rolled);
     m->rolled = (rolled_t){active, previous, durable_version};

@@ -9,30 +9,41 @@
 
 #include "storage/dir.h"
 #include "storage/health.h"
+#include "storage/reserve.h"
 #include "storage/segments.h"
 #include "storage/upkeep.h"
 
 typedef struct st_cairn_maintenance_t cairn_maintenance_t;
 
-/**
- * Starts the thread; it begins by making a spare. It wakes `upkeep` when it has sealed a segment.
- * NULL when there is no memory or thread.
- */
-cairn_maintenance_t *cairn_maintenance_start(cairn_dir_t *dir, cairn_space_t *space,
-                                             cairn_segments_t *segments, cairn_health_t *health,
-                                             cairn_upkeep_t *upkeep, uint64_t segment_bytes);
+/** what it works on; all of it outlives it */
+typedef struct st_cairn_maintenance_parts_t {
+    cairn_dir_t *dir;
+    cairn_space_t *space;
+    cairn_segments_t *segments;
+    cairn_health_t *health;
+    cairn_reserve_t *reserve;
+    cairn_upkeep_t *upkeep; /* woken when a segment has been sealed, or there is no room for one */
+    uint64_t segment_bytes;
+    uint64_t max_bytes; /* that segments may take together; 0: as many as there are */
+} cairn_maintenance_parts_t;
+
+/** Starts the thread; it begins by making a spare. NULL when there is no memory or thread. */
+cairn_maintenance_t *cairn_maintenance_start(const cairn_maintenance_parts_t *parts);
 
 /** Finishes what a roll has left to do, then ends the thread. A spare not used is removed. */
 void cairn_maintenance_stop(cairn_maintenance_t *maintenance);
 
 /**
  * Takes the spare, which is the caller's to hand to cairn_maintenance_rolled(). Waits while one is
- * being made.
+ * being made. Where there is no room for a whole segment there may be a smaller one: it is given
+ * only `for_deletes`, which make room, and nothing else may be written to it while the disk is
+ * full.
  *
  * Errors: why the last try to make one failed: DISK_FULL, NOMEM, or FAILED for all else.
  * Threads: the writer.
  */
-cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *maintenance, cairn_segment_t **spare);
+cairn_err_t cairn_maintenance_take_spare(cairn_maintenance_t *maintenance, bool for_deletes,
+                                         cairn_segment_t **spare);
 
 /**
  * The log has gone on in `active`; everything before, in `previous` (NULL if none), is durable.

@@ -61,9 +61,17 @@ static cairn_err_t start_threads(cairn_store_t *store, cairn_log_t *log)
     store->upkeep = cairn_upkeep_create();
     if (store->upkeep == NULL)
         return CAIRN_ERR_NOMEM;
-    store->maintenance =
-        cairn_maintenance_start(&store->dir, store->space, &store->segments, &store->health,
-                                store->upkeep, store->options.segment_bytes);
+    cairn_maintenance_parts_t maintenance = {
+        .dir = &store->dir,
+        .space = store->space,
+        .segments = &store->segments,
+        .health = &store->health,
+        .reserve = &store->reserve,
+        .upkeep = store->upkeep,
+        .segment_bytes = store->options.segment_bytes,
+        .max_bytes = store->options.max_bytes,
+    };
+    store->maintenance = cairn_maintenance_start(&maintenance);
     if (store->maintenance == NULL)
         return CAIRN_ERR_NOMEM;
     store->writer = cairn_writer_start(log, store->index, store->space, &store->segments,
@@ -143,6 +151,8 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     cairn_feed_marks_init(&store->feed_marks);
     cairn_position_init(&store->position);
     cairn_checkpoint_init(&store->checkpoint, &store->dir);
+    cairn_reserve_init(&store->reserve, options->no_compaction ? NULL : &store->dir,
+                       options->segment_bytes);
     cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
     if (err == CAIRN_OK && cairn_guard_install() < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "read errors of the disk cannot be caught");
@@ -197,6 +207,7 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
     cairn_segments_dispose(&store->segments);
     cairn_feed_marks_dispose(&store->feed_marks);
     cairn_checkpoint_dispose(&store->checkpoint);
+    cairn_reserve_dispose(&store->reserve);
     cairn_position_dispose(&store->position);
     if (store->space != NULL)
         cairn_space_destroy(store->space);

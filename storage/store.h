@@ -39,6 +39,9 @@ typedef struct st_cairn_store_options_t {
     uint64_t queue_ops_max;    /* writes that may wait at once */
     uint64_t queue_bytes_max;  /* and the bytes of their records */
     unsigned io_threads;
+    /* that segments may take together, on disk or in memory; 0: as many as there are. At least four
+     * times segment_bytes */
+    uint64_t max_bytes;
     bool no_compaction;              /* nothing is rewritten, however much of it is dead */
     uint64_t tombstone_retention_ms; /* compaction keeps deletes so long, for feeds */
     bool upkeep_by_hand;             /* no upkeep thread: cairn_store_upkeep() does its work */

@@ -113,6 +113,7 @@ cairn_compaction_t *cairn_store_make_compaction(cairn_store_t *store)
         .index = store->index,
         .clock = &store->clock,
         .health = &store->health,
+        .reserve = &store->reserve,
         .segment_bytes = store->options.segment_bytes,
         .tombstone_retention_ms = store->options.tombstone_retention_ms,
         .make_durable = make_durable,

@@ -30,6 +30,7 @@ struct st_cairn_store_t {
     cairn_space_t *space;
     cairn_iopool_t *iopool;
     cairn_upkeep_t *upkeep;
+    cairn_reserve_t reserve;
     cairn_compaction_t *compaction;
     bool no_checkpoints; /* upkeep's: what they would say is no longer known */
     cairn_maintenance_t *maintenance;

@@ -27,7 +27,7 @@
     X(CAIRN_ERR_CANCELLED, "stopped before it was done")                                           \
     X(CAIRN_ERR_NOMEM, "out of memory")                                                            \
     X(CAIRN_ERR_QUEUE_FULL, "the write queue is full")                                             \
-    X(CAIRN_ERR_DISK_FULL, "the disk is full")                                                     \
+    X(CAIRN_ERR_DISK_FULL, "there is no room: the disk is full, or storage.max_bytes is reached")  \
     X(CAIRN_ERR_TOO_LARGE, "the value would be larger than is allowed")                            \
     X(CAIRN_ERR_FAILED, "an earlier write or sync failed; the store is read-only until restarted") \
     X(CAIRN_ERR_UNKNOWN, "the disk failed under this write; whether it is durable is not known")   \

@@ -94,8 +94,17 @@ static void settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t
 
 /* ---------------------------------------------------------------- deciding */
 
+/** the log has gone on in a segment that is smaller than others, for want of room */
+static bool is_for_deletes(const cairn_writer_t *w)
+{
+    return w->log.active != NULL && w->log.active->bytes_made < w->options.segment_bytes &&
+           atomic_load_explicit(&w->health->disk_full, memory_order_relaxed);
+}
+
 uint64_t cairn_writer_reserve(const cairn_writer_t *w, const cairn_write_t *write)
 {
+    if (write->op != CAIRN_WRITE_DELETE && is_for_deletes(w))
+        return w->options.segment_bytes; /* all of it */
     /* always, not just once the disk is known to be full: by then it would be too late. A segment's
      * first commit may take all of it, or the largest record would fit nowhere */
     bool is_first = w->log.active == NULL || w->log.end == CAIRN_SEGMENT_HEADER_BYTES;
@@ -329,8 +338,9 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
     cairn_watches_ring(w->watches);
 }
 
-/** goes on in the spare; what was written before is made durable first */
-static cairn_err_t roll(cairn_writer_t *w)
+/** goes on in the spare; what was written before is made durable first. `for_deletes`: a smaller
+ * one will do */
+static cairn_err_t roll(cairn_writer_t *w, bool for_deletes)
 {
     cairn_segment_t *full = w->log.active, *spare;
     /* an empty segment refuses only for the sake of the deletes; the one after it would have its
@@ -340,7 +350,7 @@ static cairn_err_t roll(cairn_writer_t *w)
     if (w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK)
         return CAIRN_ERR_FAILED;
     rcu_thread_offline();
-    cairn_err_t err = cairn_maintenance_take_spare(w->maintenance, &spare);
+    cairn_err_t err = cairn_maintenance_take_spare(w->maintenance, for_deletes, &spare);
     rcu_thread_online();
     if (err != CAIRN_OK)
         return err;
@@ -354,7 +364,7 @@ static void roll_on_request(cairn_writer_t *w, size_t at)
 {
     const cairn_segment_t *active = w->log.active;
     bool has_records = active != NULL && active->counts.last_version >= active->first_version;
-    w->batch[at]->err = has_records ? roll(w) : CAIRN_OK;
+    w->batch[at]->err = has_records ? roll(w, true) : CAIRN_OK;
     w->batch[at]->version = w->log.last_version;
     note_feeds(w);
     settle(w, at);
@@ -391,7 +401,7 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
         settle_all(w, from, to, CAIRN_OK);
     }
     if (admission == SEGMENT_FULL && !cairn_health_has_failed(w->health)) {
-        cairn_err_t err = roll(w);
+        cairn_err_t err = roll(w, count == 1 && w->batch[to]->op == CAIRN_WRITE_DELETE);
         if (err != CAIRN_OK) {
             settle_failed(w, to, to + count, err);
             to += count;

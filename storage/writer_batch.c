@@ -88,7 +88,9 @@ static admission_t admit_parts(cairn_writer_t *w, size_t from, bool is_shared, u
         take_back(w, from, i - from + 1);
         cairn_log_cut(&w->log, &before);
         if (admission == SEGMENT_FULL && is_first_in_segment(w, is_shared)) {
-            bool is_reserved = cairn_writer_reserve(w, write) != 0;
+            /* or it is smaller than others, for want of room */
+            bool is_reserved = cairn_writer_reserve(w, write) != 0 ||
+                               w->log.active->bytes_made < w->options.segment_bytes;
             refuse_batch(w, from, is_reserved ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_TOO_LARGE);
             return ADMITTED;
         }

@@ -44,6 +44,7 @@ static const suite_t suites[] = {
     {"existed", suite_existed},
     {"compaction", suite_compaction},
     {"compaction_faults", suite_compaction_faults},
+    {"room", suite_room},
     {"compaction_hazards", suite_compaction_hazards},
     {"http_client", suite_http_client},
     {"server_process", suite_server_process},

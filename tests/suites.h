@@ -27,6 +27,7 @@ void suite_batch(void);
 void suite_existed(void);
 void suite_compaction(void);
 void suite_compaction_faults(void);
+void suite_room(void);
 void suite_compaction_hazards(void);
 void suite_units(void);
 void suite_config(void);
