@@ -56,8 +56,8 @@ static const rule_t rules[] = {
     {"/v1/stats", false, NEED_ADMIN, false},
     {"/v1/admin/", true, NEED_ADMIN, false},
     {"/v1/batch", false, NEED_READ, true}, /* and what its lines need: server/batch_parse.c */
-    {"/v1/keys", false, NEED_READ, false},
-    {"/v1/scan", false, NEED_READ, false},
+    {"/v1/keys", false, NEED_READ, true},
+    {"/v1/scan", false, NEED_READ, true},
     {"/v1/changes", false, NEED_READ, true},
 };
 

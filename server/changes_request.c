@@ -6,15 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "server/gate.h"
+#include "server/list_request.h"
 #include "server/pending.h"
 #include "server/reply.h"
 #include "server/target.h"
 #include "server/units.h"
 #include "server/write_request.h"
 
-#define LIMIT_DEFAULT 1000
-#define LIMIT_MAX 10000
 /** of a Link without its prefix */
 #define LINK_BYTES_MAX 256
 
@@ -66,39 +64,6 @@ static bool read_feed(h2o_req_t *req, bool is_stream, cairn_feed_t *feed)
 
 /* ---------------------------------------------------------------- what, and how much */
 
-static bool read_prefix(h2o_req_t *req, cairn_bytes_t *prefix)
-{
-    h2o_iovec_t text = {NULL, 0};
-    if (cairn_write_request_param(req, "prefix", &text) && text.base == NULL)
-        return false;
-    *prefix = (cairn_bytes_t){text.base, text.len};
-    if (prefix->count > CAIRN_KEY_BYTES_MAX) {
-        cairn_reply_problem(req, CAIRN_PROBLEM_KEY_TOO_LONG, "a prefix has at most %d bytes",
-                            CAIRN_KEY_BYTES_MAX);
-        return false;
-    }
-    return cairn_gate_narrow(req, prefix);
-}
-
-static bool read_limit(h2o_req_t *req, size_t *limit)
-{
-    h2o_iovec_t text;
-    uint64_t count = 0;
-    *limit = LIMIT_DEFAULT;
-    if (!cairn_write_request_param(req, "limit", &text))
-        return true;
-    if (text.base == NULL)
-        return false;
-    if (cairn_units_parse_count(text.base, text.len, &count) != CAIRN_UNITS_OK || count == 0 ||
-        count > LIMIT_MAX) {
-        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_NUMBER, "limit is a number from 1 to %d",
-                            LIMIT_MAX);
-        return false;
-    }
-    *limit = (size_t)count;
-    return true;
-}
-
 static bool read_wait(h2o_req_t *req, uint64_t *wait_ms)
 {
     const cairn_config_t *config = cairn_worker_of(req)->server->config;
@@ -130,8 +95,9 @@ static bool wants_stream(const h2o_req_t *req)
 bool cairn_changes_request_read(h2o_req_t *req, cairn_changes_request_t *asked)
 {
     *asked = (cairn_changes_request_t){.is_stream = wants_stream(req)};
-    return read_feed(req, asked->is_stream, &asked->feed) && read_prefix(req, &asked->prefix) &&
-           read_limit(req, &asked->limit) && read_wait(req, &asked->wait_ms) &&
+    return read_feed(req, asked->is_stream, &asked->feed) &&
+           cairn_list_request_prefix(req, &asked->prefix) &&
+           cairn_list_request_limit(req, &asked->limit) && read_wait(req, &asked->wait_ms) &&
            cairn_write_request_flag(req, "values", &asked->wants_values);
 }
 

@@ -18,7 +18,9 @@
     X(INCR, "incr")                                                                                \
     X(APPEND, "append")                                                                            \
     X(BATCH, "batch")                                                                              \
-    X(CHANGES, "changes")
+    X(CHANGES, "changes")                                                                          \
+    X(KEYS, "keys")                                                                                \
+    X(SCAN, "scan")
 
 typedef enum en_cairn_op_t {
 #define X(name, label) CAIRN_OP_##name,

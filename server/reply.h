@@ -60,6 +60,9 @@
     X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "It is not known whether the write is durable")     \
     X(DISK_FULL, 507, "disk_full", "The disk is full")
 
+/** of a value that was put without one */
+#define CAIRN_CONTENT_TYPE_DEFAULT "application/octet-stream"
+
 typedef enum en_cairn_problem_t {
 #define X(name, status, code, title) CAIRN_PROBLEM_##name,
     CAIRN_PROBLEMS(X)

@@ -137,7 +137,7 @@ static void add_validators(h2o_req_t *req, const cairn_value_t *value)
 static void add_value_headers(h2o_req_t *req, const cairn_value_t *value)
 {
     if (value->meta.count == 0 || !add_meta(req, value->meta))
-        add_text(req, H2O_TOKEN_CONTENT_TYPE, H2O_STRLIT("application/octet-stream"));
+        add_text(req, H2O_TOKEN_CONTENT_TYPE, H2O_STRLIT(CAIRN_CONTENT_TYPE_DEFAULT));
     add_validators(req, value);
     add_text(req, H2O_TOKEN_ACCEPT_RANGES, H2O_STRLIT("bytes"));
 }

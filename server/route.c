@@ -19,6 +19,7 @@
 #include "server/conn.h"
 #include "server/gate.h"
 #include "server/kv.h"
+#include "server/listing.h"
 #include "server/pending.h"
 #include "server/pipeline.h"
 #include "server/reply.h"
@@ -101,7 +102,8 @@ static void route(h2o_req_t *req)
     if (!is_open)
         cairn_status_reply_loading(req);
     else if (!cairn_batch_handle(req, path) && !cairn_changes_handle(req, path) &&
-             !cairn_admin_handle(req, path) && !cairn_tutorial_handle(req, path))
+             !cairn_listing_handle(req, path) && !cairn_admin_handle(req, path) &&
+             !cairn_tutorial_handle(req, path))
         cairn_reply_problem(req, CAIRN_PROBLEM_NO_SUCH_PATH,
                             "see / for what there is; values live under /v1/kv/");
 }

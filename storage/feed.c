@@ -191,25 +191,6 @@ static void step_over(cairn_feed_reader_t *reader, const cairn_record_t *r)
     cairn_feed_marks_leave(&reader->_store->feed_marks, feed->_salt, r->version, reader->_at);
 }
 
-/**
- * Whether the index points to this record. Compaction may have moved it since we came to this
- * segment, and then only the version tells. What cannot be read is not passed over.
- */
-static bool is_live(cairn_feed_reader_t *reader, const cairn_record_t *r)
-{
-    cairn_store_t *store = reader->_store;
-    cairn_key_t key = cairn_store_key(store, cairn_record_key(r), r->key_bytes);
-    cairn_probe_t probe = {.space = store->space, .key = &key, .may_wait = true};
-    cairn_loc_t here = cairn_segment_loc(reader->_segment, reader->_at), loc;
-    cairn_store_warm(store, &key, false);
-    if (!cairn_index_find(store->index, key.hash, cairn_probe_match, &probe, &loc))
-        return false;
-    cairn_record_t there;
-    return loc == here || probe.fault != CAIRN_OK ||
-           !cairn_guard_copy(&there, cairn_space_record(store->space, loc), sizeof(there)) ||
-           there.version == r->version;
-}
-
 /** whether a feed is to be given this record */
 static bool is_wanted(cairn_feed_reader_t *reader, const cairn_record_t *r)
 {
@@ -222,7 +203,10 @@ static bool is_wanted(cairn_feed_reader_t *reader, const cairn_record_t *r)
         (r->key_bytes < options->prefix.count ||
          memcmp(cairn_record_key(r), options->prefix.base, options->prefix.count) != 0))
         return false;
-    return type == CAIRN_RECORD_DELETE || r->version > feed->base || is_live(reader, r);
+    if (type == CAIRN_RECORD_DELETE || r->version > feed->base)
+        return true;
+    cairn_key_t key = cairn_store_key(reader->_store, cairn_record_key(r), r->key_bytes);
+    return cairn_store_is_live(reader->_store, reader->_segment, reader->_at, &key, r->version);
 }
 
 static cairn_err_t make_room(cairn_feed_reader_t *reader, size_t bytes)

@@ -183,6 +183,14 @@ cairn_err_t cairn_keytable_open(cairn_keytable_t **opened, const cairn_segment_t
 
 /* ---------------------------------------------------------------- looking */
 
+cairn_keytable_t *cairn_keytable_of(const cairn_segment_t *segment)
+{
+    /* acquire: pairs with the release of upkeep */
+    cairn_keytable_t *table = atomic_load_explicit(&segment->keys, memory_order_acquire);
+    bool is_good = table != NULL && !atomic_load_explicit(&table->is_damaged, memory_order_relaxed);
+    return is_good ? table : NULL;
+}
+
 uint64_t cairn_keytable_entry_count(const cairn_keytable_t *table)
 {
     return table->header.entry_count;

@@ -121,6 +121,11 @@ cairn_err_t cairn_keytable_open(cairn_keytable_t **table, const cairn_segment_t 
 cairn_err_t cairn_keytable_make(cairn_keytable_t **table, cairn_segment_t *segment,
                                 const cairn_dir_t *dir, bool (*go_on)(void *ctx), void *ctx);
 
+/** The table of a segment, which the caller has pinned; NULL while it has no good one. Threads:
+ * any.
+ */
+cairn_keytable_t *cairn_keytable_of(const cairn_segment_t *segment);
+
 /** Nobody reads it any more. NULL is fine. */
 void cairn_keytable_close(cairn_keytable_t *table);
 

@@ -149,6 +149,7 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     store->health.ctx = options->ctx;
     cairn_segments_init(&store->segments);
     cairn_feed_marks_init(&store->feed_marks);
+    cairn_runs_init(&store->runs);
     cairn_position_init(&store->position);
     cairn_checkpoint_init(&store->checkpoint, &store->dir);
     cairn_reserve_init(&store->reserve, options->no_compaction ? NULL : &store->dir,
@@ -206,6 +207,7 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
     cairn_compaction_destroy(store->compaction);
     cairn_segments_dispose(&store->segments);
     cairn_feed_marks_dispose(&store->feed_marks);
+    cairn_runs_dispose(&store->runs);
     cairn_checkpoint_dispose(&store->checkpoint);
     cairn_reserve_dispose(&store->reserve);
     cairn_position_dispose(&store->position);

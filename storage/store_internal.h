@@ -12,6 +12,7 @@
 #include "storage/iopool.h"
 #include "storage/probe.h"
 #include "storage/reclaimer.h"
+#include "storage/runs.h"
 #include "storage/segments.h"
 #include "storage/scrub.h"
 #include "storage/store.h"
@@ -39,6 +40,7 @@ struct st_cairn_store_t {
     cairn_watches_t watches;
     cairn_feed_marks_t feed_marks;
     cairn_scrub_t scrub;
+    cairn_runs_kept_t runs;
     _Atomic uint64_t loads;
 };
 
@@ -53,6 +55,14 @@ cairn_err_t cairn_store_take(cairn_store_t *store, const cairn_probe_t *probe, u
 /** The value at a location whose head is known to be good; `is_loaded`: its body too. */
 cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_loaded,
                                 cairn_value_t *value);
+
+/**
+ * Whether the index points to the record that a walk looks at. Compaction may have moved it since
+ * the segment was pinned, and then only the version tells. What cannot be read counts as live: it
+ * is not passed over. Waits for the disk; a quiescent state.
+ */
+bool cairn_store_is_live(cairn_store_t *store, const cairn_segment_t *segment, uint64_t offset,
+                         const cairn_key_t *key, uint64_t version);
 
 /** Brings a record in and verifies it. Waits for the disk; the segment stays meanwhile. */
 cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset);

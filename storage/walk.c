@@ -18,7 +18,7 @@ void cairn_room_dispose(cairn_room_t *room)
     *room = (cairn_room_t){.bytes = NULL};
 }
 
-static bool make_room(cairn_room_t *room, size_t bytes)
+bool cairn_room_make(cairn_room_t *room, size_t bytes)
 {
     if (bytes <= room->_capacity && room->bytes != NULL)
         return true;
@@ -137,7 +137,7 @@ cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room)
 {
     const cairn_record_t *r = &walk->record;
     uint64_t head = (uint64_t)r->key_bytes + r->meta_bytes;
-    if (!make_room(room, r->value_bytes))
+    if (!cairn_room_make(room, r->value_bytes))
         return CAIRN_ERR_NOMEM;
     cairn_err_t err = bring_in_ahead(walk, CAIRN_RECORD_HEAD_BYTES + head + r->value_bytes);
     if (err == CAIRN_OK)

@@ -29,6 +29,8 @@ typedef struct st_cairn_room_t {
     size_t _capacity;
 } cairn_room_t;
 
+/** Makes sure that so many bytes fit; what was there before is gone. False: no memory. */
+bool cairn_room_make(cairn_room_t *room, size_t bytes);
 void cairn_room_dispose(cairn_room_t *room);
 
 /** Begins at the record at `at`; all up to `end` has been written. */

@@ -32,6 +32,8 @@ static const suite_t suites[] = {
     {"decide_values", suite_decide_values},
     {"decide_model", suite_decide_model},
     {"keytable", suite_keytable},
+    {"listing", suite_listing},
+    {"http_listing", suite_http_listing},
     {"feed", suite_feed},
     {"snapshot", suite_snapshot},
     {"faults", suite_faults},

@@ -15,6 +15,8 @@ void suite_decide(void);
 void suite_decide_values(void);
 void suite_decide_model(void);
 void suite_keytable(void);
+void suite_listing(void);
+void suite_http_listing(void);
 void suite_feed(void);
 void suite_snapshot(void);
 void suite_faults(void);
