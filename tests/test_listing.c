@@ -27,6 +27,7 @@ typedef struct st_model_t {
     fixture_t f;
     waiter_t waiter;
     random_t random;
+    uint64_t compactions; /* of stores that have been closed */
     struct {
         uint8_t key[KEY_ROOM];
         size_t key_bytes;
@@ -51,12 +52,13 @@ static int by_key(const void *a, const void *b)
 }
 
 /** many keys begin alike, some begin others, and there is every kind of byte */
-static void model_init(model_t *m, uint64_t salt)
+static void model_init(model_t *m, uint64_t salt, bool compacts)
 {
     memset(m, 0, sizeof(*m));
     m->random = random_from(seed_of_run(), salt);
     fixture_init(&m->f, TEMP_DIR_IN_MEMORY);
     m->f.options.upkeep_by_hand = true;
+    m->f.options.no_compaction = !compacts;
     waiter_init(&m->waiter);
     for (size_t i = 0; i < KEYS; ++i) {
         uint8_t *key = m->keys[i].key;
@@ -104,6 +106,19 @@ static void delete_key(model_t *m, size_t i)
     m->keys[i].is_live = false;
 }
 
+static uint64_t count_compactions(model_t *m)
+{
+    cairn_compaction_stats_t stats;
+    cairn_compaction_stats(m->f.store->compaction, &stats);
+    return m->compactions + stats.runs;
+}
+
+static void restart(model_t *m)
+{
+    m->compactions = count_compactions(m);
+    fixture_restart(&m->f);
+}
+
 static void change_something(model_t *m)
 {
     size_t i = random_below(&m->random, KEYS);
@@ -117,7 +132,9 @@ static void change_something(model_t *m)
     else if (what < 97)
         cairn_store_upkeep(m->f.store);
     else if (what < 98)
-        fixture_restart(&m->f);
+        restart(m);
+    else
+        cairn_compaction_ask(m->f.store->compaction);
 }
 
 static bool begins_with(cairn_bytes_t key, cairn_bytes_t prefix)
@@ -184,7 +201,7 @@ static void pages_equal_a_sorted_model_at_every_step(void)
 {
     model_t m;
     unsigned steps = is_soak() ? 100000 : 4000, wrong = 0;
-    model_init(&m, 1);
+    model_init(&m, 1, true);
     for (unsigned step = 0; step < steps && wrong == 0; ++step) {
         change_something(&m);
         wrong += !random_listing_is_right(&m);
@@ -193,14 +210,15 @@ static void pages_equal_a_sorted_model_at_every_step(void)
     }
     CU_ASSERT_EQUAL(wrong, 0);
     CU_ASSERT(listing_is_right(&m, (cairn_bytes_t){"", 0}, (cairn_bytes_t){"", 0}));
-    CU_ASSERT(m.f.store->segments.count > 2);
+    printf("(%" PRIu64 " compactions) ", count_compactions(&m));
+    CU_ASSERT(count_compactions(&m) > 10);
     model_dispose(&m);
 }
 
 static void a_damaged_table_is_done_without(void)
 {
     model_t m;
-    model_init(&m, 2);
+    model_init(&m, 2, false);
     do
         change_something(&m);
     while (m.f.store->segments.count < 4);
@@ -285,7 +303,8 @@ static void every_key_that_stays_is_seen_once_beside_writes(void)
     fixture_t f;
     pthread_t thread;
     fixture_init(&f, TEMP_DIR_IN_MEMORY); /* upkeep makes tables meanwhile */
-    f.options.segment_bytes = (uint64_t)1 << 20;
+    f.options.segment_bytes = (uint64_t)256 << 10;
+    f.options.no_compaction = false;
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     for (unsigned i = 0; i < 2000; i += 2) {
         char key[32];
@@ -373,7 +392,7 @@ static unsigned search(model_t *m, cairn_bytes_t contains, bool restarts, unsign
 static void a_search_meets_each_live_value_once(void)
 {
     model_t m;
-    model_init(&m, 3);
+    model_init(&m, 3, true);
     for (unsigned i = 0; i < 1500; ++i)
         change_something(&m);
     unsigned live = 0, even = 0, odd = 0, rows;
