@@ -29,14 +29,6 @@ int cli_snapshot(cli_t *cli)
     return status;
 }
 
-int cli_compact(cli_t *cli)
-{
-    int status = cli_result(cli, cli->db, cairn_compact(cli->db));
-    if (status == CLI_OK)
-        puts("a compaction has begun; 'cairn stats' shows what is dead on disk");
-    return status;
-}
-
 /* ---------------------------------------------------------------- stats */
 
 json_t *cli_stats_fetch(cli_t *cli, int *status)
@@ -90,6 +82,12 @@ void cli_stats_print_summary(const json_t *stats)
     printf("keys         %s\n", cli_count_text(cli_stats_number(stats, NULL, "keys")));
     printf("values       %s in %zu segments, %.0f %% of it live\n", cli_bytes_text(disk),
            json_array_size(json_object_get(stats, "segments")), share_of(live, disk));
+    if (cli_stats_number(stats, "compaction", "runs") > 0)
+        printf("compactions  %s, %s rewritten as %s; %.2f bytes written for one\n",
+               cli_count_text(cli_stats_number(stats, "compaction", "runs")),
+               cli_bytes_text(cli_stats_number(stats, "compaction", "bytes_read")),
+               cli_bytes_text(cli_stats_number(stats, "compaction", "bytes_written")),
+               cli_stats_number(stats, "compaction", "write_amplification"));
     printf("index        %s", cli_bytes_text(cli_stats_number(stats, "index", "bytes")));
     /* of a few keys it says nothing: the smallest index has room for many */
     if (cli_stats_number(stats, NULL, "keys") >= 100000)
@@ -130,4 +128,69 @@ int cli_stats(cli_t *cli)
     }
     json_decref(stats);
     return status;
+}
+
+/* ---------------------------------------------------------------- compact */
+
+/** what a server's compaction has done since its start */
+typedef struct st_compaction_t {
+    double runs, failures, bytes_read, bytes_written;
+    bool is_under_way;
+} compaction_t;
+
+static int look_at_compaction(cli_t *cli, compaction_t *look)
+{
+    int status;
+    json_t *stats = cli_stats_fetch(cli, &status);
+    const json_t *compaction = json_object_get(stats, "compaction");
+    *look = (compaction_t){
+        .runs = cli_stats_number(compaction, NULL, "runs"),
+        .failures = cli_stats_number(compaction, NULL, "failures"),
+        .bytes_read = cli_stats_number(compaction, NULL, "bytes_read"),
+        .bytes_written = cli_stats_number(compaction, NULL, "bytes_written"),
+        .is_under_way = json_is_true(json_object_get(compaction, "asked")) ||
+                        json_is_true(json_object_get(compaction, "running")),
+    };
+    json_decref(stats);
+    return status;
+}
+
+/** until it has been done, or cannot be; `*now` is what it came to */
+static int follow_compaction(cli_t *cli, const compaction_t *before, compaction_t *now)
+{
+    static const struct timespec interval = {.tv_nsec = 200000000};
+    compaction_t shown = *before;
+    cli_progress_t progress;
+    int status;
+    cli_progress_begin(cli, &progress, "compactions", 0);
+    while ((status = look_at_compaction(cli, now)) == CLI_OK) {
+        cli_progress_add(&progress, (uint64_t)(now->runs - shown.runs),
+                         (uint64_t)(now->bytes_read - shown.bytes_read));
+        shown = *now;
+        if (!now->is_under_way || now->failures > before->failures)
+            break;
+        nanosleep(&interval, NULL);
+    }
+    if (status == CLI_OK)
+        cli_progress_end(&progress);
+    return status;
+}
+
+int cli_compact(cli_t *cli)
+{
+    compaction_t before, now;
+    int status = look_at_compaction(cli, &before);
+    if (status == CLI_OK)
+        status = cli_result(cli, cli->db, cairn_compact(cli->db));
+    if (status == CLI_OK)
+        status = follow_compaction(cli, &before, &now);
+    if (status != CLI_OK)
+        return status;
+    if (now.failures > before.failures)
+        return cli_failure(cli, "a compaction has failed; the server's log says why");
+    double read = now.bytes_read - before.bytes_read;
+    double written = now.bytes_written - before.bytes_written;
+    printf("%s of segments have been rewritten as %s\n", cli_bytes_text(read),
+           cli_bytes_text(written));
+    return CLI_OK;
 }

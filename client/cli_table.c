@@ -133,10 +133,11 @@ const cli_command_t cli_commands[] = {
      CLI_BIT(LINK) | CLI_BIT(QUIET), 2, 2, cli_restore},
     {"compact", "",
      "give the room of what was replaced and deleted back to the disk",
-     "The server does so by itself when it is worth it; this has it begin now.\n"
+     "The server does so by itself when it is worth it; this has it rewrite every full segment in\n"
+     "which there is anything to free, and waits until it has. Ctrl-C ends the waiting only.\n"
      "\n"
      "  cairn compact\n",
-     CLI_CONNECTION, 0, 0, cli_compact},
+     CLI_CONNECTION | CLI_BIT(QUIET), 0, 0, cli_compact},
     {"stats", "[--json]",
      "print how a server is",
      "  cairn stats\n"

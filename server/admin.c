@@ -1,7 +1,7 @@
 /*
- * server/admin.c - looking after the store: snapshots.
+ * server/admin.c - looking after the store: snapshots, compaction.
  *
- * All of it waits for the disk, so all of it is done on the I/O pool.
+ * Snapshots wait for the disk, so they are made, listed and removed on the I/O pool.
  */
 #include "server/admin.h"
 
@@ -170,10 +170,27 @@ static void handle_snapshot(h2o_req_t *req)
         run(req, name, remove_it, on_removed);
 }
 
+/** upkeep does the work, at its own pace: the answer only says where to look */
+static void handle_compact(h2o_req_t *req)
+{
+    cairn_store_t *store = cairn_pending_store(req);
+    if (!cairn_method_is(req, "POST")) {
+        cairn_reply_method_not_allowed(req, "POST");
+    } else if (cairn_store_has_failed(store)) {
+        cairn_reply_err(req, CAIRN_ERR_FAILED);
+    } else {
+        cairn_store_compact(store);
+        reply_json(req, 202, "Accepted", json_pack("{s:s}", "progress", "/v1/stats#/compaction"));
+    }
+}
+
 bool cairn_admin_handle(h2o_req_t *req, h2o_iovec_t path)
 {
-    if (!h2o_memis(path.base, path.len, H2O_STRLIT("/v1/admin/snapshot")))
+    if (h2o_memis(path.base, path.len, H2O_STRLIT("/v1/admin/snapshot")))
+        handle_snapshot(req);
+    else if (h2o_memis(path.base, path.len, H2O_STRLIT("/v1/admin/compact")))
+        handle_compact(req);
+    else
         return false;
-    handle_snapshot(req);
     return true;
 }

@@ -16,6 +16,9 @@
 /* the front of a message: a flag, or a file, a line and a key */
 #define PLACE_BYTES (PATH_MAX + 128)
 
+/* what storage.max_bytes must have room for */
+#define SEGMENTS_LEAST 4
+
 static const cairn_option_t *find_option(const char *key)
 {
     for (size_t i = 0; i != CAIRN_OPTION_COUNT; ++i) {
@@ -102,6 +105,26 @@ static bool fit_values_into(cairn_config_t *config, cairn_option_id_t option, ui
              "%s: %s cannot hold %s of limits.value_bytes (%s); "
              "write at least %s, or lower limits.value_bytes",
              place, given, count == 1 ? "a value" : "two values", value, needed);
+    return false;
+}
+
+/* One is written, one is ready for when it is full, one is what compaction makes of another. */
+static bool fit_segments_into_disk(const cairn_config_t *config, char *errmsg, size_t errmsg_bytes)
+{
+    uint64_t least = SEGMENTS_LEAST * config->storage_segment_bytes;
+    char place[PLACE_BYTES], given[CAIRN_UNITS_TEXT_BYTES], segment[CAIRN_UNITS_TEXT_BYTES],
+        needed[CAIRN_UNITS_TEXT_BYTES];
+
+    if (config->storage_max_bytes == 0 || config->storage_max_bytes >= least)
+        return true;
+    print_place(config, CAIRN_OPTION_storage_max_bytes, place);
+    cairn_units_print_bytes(config->storage_max_bytes, given);
+    cairn_units_print_bytes(config->storage_segment_bytes, segment);
+    cairn_units_print_bytes(least, needed);
+    snprintf(errmsg, errmsg_bytes,
+             "%s: %s cannot hold four segments of storage.segment_bytes (%s); "
+             "write at least %s, lower storage.segment_bytes, or write 0B for no limit",
+             place, given, segment, needed);
     return false;
 }
 
@@ -231,6 +254,7 @@ bool cairn_config_finish(cairn_config_t *config, char *errmsg, size_t errmsg_byt
                            errmsg, errmsg_bytes) &&
            fit_values_into(config, CAIRN_OPTION_limits_body_bytes, &config->limits_body_bytes, 2,
                            errmsg, errmsg_bytes) &&
+           fit_segments_into_disk(config, errmsg, errmsg_bytes) &&
            fit_certificate_to_key(config, errmsg, errmsg_bytes) &&
            fit_takeover_to_path(config, errmsg, errmsg_bytes);
 }

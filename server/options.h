@@ -21,6 +21,7 @@
 #define CAIRN_SECOND_MS ((uint64_t)1000)
 #define CAIRN_MINUTE_MS (60 * CAIRN_SECOND_MS)
 #define CAIRN_HOUR_MS (60 * CAIRN_MINUTE_MS)
+#define CAIRN_DAY_MS (24 * CAIRN_HOUR_MS)
 
 /*
  * The types: T(name, type of the field in C, what --help calls its value).
@@ -82,6 +83,11 @@
     X(storage_checkpoint_bytes, storage, checkpoint_bytes, BYTES, "256MiB", \
       CAIRN_MIB, 1024 * CAIRN_GIB, \
       "log that a start replays at most: after so much, the index is written to disk") \
+    X(storage_max_bytes, storage, max_bytes, BYTES, "0B", 0, 1024 * 1024 * CAIRN_GIB, \
+      "room that all segments may take, four of them at least; beyond it writes are refused; 0B is no limit") \
+    X(storage_tombstone_retention_ms, storage, tombstone_retention, DURATION, "1h", \
+      0, 365 * CAIRN_DAY_MS, \
+      "a delete is kept for so long, for those who follow changes; compaction then drops it") \
     X(storage_io_threads, storage, io_threads, COUNT, "4", 1, 64, \
       "threads that read what is not in memory")
 

@@ -116,6 +116,36 @@ static double bytes_per_key(const cairn_store_stats_t *s)
     return s->keys != 0 ? (double)s->index_bytes / (double)s->keys : 0.0;
 }
 
+/** bytes written to disk for each byte logged; 1 where nothing has been rewritten */
+static double write_amplification(const cairn_store_stats_t *s)
+{
+    if (s->commit_bytes == 0)
+        return 1;
+    return 1 + (double)s->compaction.bytes_written / (double)s->commit_bytes;
+}
+
+static void print_compaction(FILE *out, const cairn_store_stats_t *s)
+{
+    const cairn_compaction_stats_t *c = &s->compaction;
+    metric(out, "compactions_total", "counter", "Times segments have been rewritten.",
+           (double)c->runs);
+    metric(out, "compaction_failures_total", "counter", "Times that did not go well.",
+           (double)c->failures);
+    metric(out, "compaction_read_bytes_total", "counter", "Bytes of segments that were rewritten.",
+           (double)c->bytes_read);
+    metric(out, "compaction_written_bytes_total", "counter",
+           "Bytes of segments that took their place.", (double)c->bytes_written);
+    metric(out, "compaction_running", "gauge", "1 while segments are being rewritten.",
+           c->is_running);
+    metric(out, "write_amplification", "gauge", "Bytes written by the log and compaction by log's.",
+           write_amplification(s));
+    metric(out, "retired_bytes", "gauge",
+           "Bytes of segments that have been replaced and not yet been removed.",
+           (double)c->retired_bytes);
+    metric(out, "dropped_version", "gauge",
+           "Highest version of a delete that is not kept any more.", (double)c->dropped_version);
+}
+
 static void print_store(FILE *out, const cairn_store_stats_t *s)
 {
     metric(out, "keys", "gauge", "Keys that have a value.", (double)s->keys);
@@ -151,6 +181,7 @@ static void print_store(FILE *out, const cairn_store_stats_t *s)
     metric(out, "disk_full", "gauge", "1 while no further segment can be made.", s->disk_full);
     metric(out, "failed", "gauge", "1 after a failed write or sync: read-only until restarted.",
            s->failed);
+    print_compaction(out, s);
     fprintf(out, "# HELP cairn_sync_seconds Time the disk takes to sync the log.\n"
                  "# TYPE cairn_sync_seconds histogram\n");
     histogram(out, "sync_seconds", "", s->syncs, CAIRN_HISTOGRAM_BUCKETS, s->sync_ns_sum);
@@ -225,11 +256,11 @@ static json_t *segments_json(cairn_store_t *store)
             uint64_t live =
                 infos[i].end > infos[i].dead_bytes ? infos[i].end - infos[i].dead_bytes : 0;
             json_array_append_new(
-                list,
-                json_pack("{s:s, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name, "first_version",
-                          (json_int_t)infos[i].first_version, "bytes", (json_int_t)infos[i].end,
-                          "live_bytes", (json_int_t)live, "dead_bytes",
-                          (json_int_t)infos[i].dead_bytes, "sealed", (int)infos[i].sealed));
+                list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name,
+                                "first_version", (json_int_t)infos[i].first_version, "generation",
+                                (json_int_t)infos[i].generation, "bytes", (json_int_t)infos[i].end,
+                                "live_bytes", (json_int_t)live, "dead_bytes",
+                                (json_int_t)infos[i].dead_bytes, "sealed", (int)infos[i].sealed));
         }
     }
     free(infos);
@@ -294,6 +325,22 @@ static json_t *memory_json(void)
     return memory;
 }
 
+static json_t *compaction_json(const cairn_store_stats_t *s)
+{
+    const cairn_compaction_stats_t *c = &s->compaction;
+    json_t *json = json_object();
+    json_object_set_new(json, "asked", json_boolean(c->is_asked));
+    json_object_set_new(json, "running", json_boolean(c->is_running));
+    set_count(json, "runs", c->runs);
+    set_count(json, "failures", c->failures);
+    set_count(json, "bytes_read", c->bytes_read);
+    set_count(json, "bytes_written", c->bytes_written);
+    json_object_set_new(json, "write_amplification", json_real(write_amplification(s)));
+    set_count(json, "retired_bytes", c->retired_bytes);
+    set_count(json, "dropped_version", c->dropped_version);
+    return json;
+}
+
 static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
 {
     cairn_store_stats_t s;
@@ -333,6 +380,7 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
                         json_pack("{s:I, s:I, s:I, s:f}", "count", (json_int_t)s.commits, "records",
                                   (json_int_t)s.commit_records, "bytes", (json_int_t)s.commit_bytes,
                                   "sync_seconds", (double)s.sync_ns_sum / 1e9));
+    json_object_set_new(json, "compaction", compaction_json(&s));
     set_count(json, "cold_loads", s.loads);
     set_count(json, "connections", value_of(&sum.connections_open));
     set_count(json, "connections_accepted", value_of(&sum.connections_accepted));

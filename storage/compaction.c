@@ -221,6 +221,12 @@ static size_t count_sealed(const cairn_compaction_t *c, const cairn_segments_pin
     return sealed;
 }
 
+/** what was asked for has been done; unless it has been asked for again meanwhile */
+static void forget_asked(cairn_compaction_t *c, uint64_t asked_ms)
+{
+    atomic_compare_exchange_strong(&c->asked_ms, &asked_ms, 0);
+}
+
 /** the run of segments that is to be rewritten; 0 if none is */
 static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, size_t *from)
 {
@@ -229,8 +235,10 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
     uint64_t now_ms = cairn_clock_now(c->parts.clock);
     cairn_pressure_t pressure = {.segment_bytes = c->parts.segment_bytes,
                                  .is_full = atomic_load(&c->parts.health->disk_full)};
-    if (sealed == 0)
+    if (sealed == 0) {
+        forget_asked(c, asked_ms);
         return 0;
+    }
     cairn_candidate_t *candidates = cairn_os->alloc(sealed * sizeof(*candidates));
     if (candidates == NULL)
         return 0;
@@ -242,8 +250,8 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
     }
     chosen = cairn_compaction_choose(candidates, sealed, &pressure, from);
     cairn_os->free(candidates);
-    if (chosen == 0) /* done; unless it has been asked for again meanwhile */
-        atomic_compare_exchange_strong(&c->asked_ms, &asked_ms, 0);
+    if (chosen == 0)
+        forget_asked(c, asked_ms);
     return chosen;
 }
 
@@ -483,5 +491,6 @@ void cairn_compaction_stats(cairn_compaction_t *c, cairn_compaction_stats_t *sta
         .dropped_version = cairn_segments_dropped_version(c->parts.segments),
         .retired_bytes = cairn_segments_retired_bytes(c->parts.segments),
         .is_running = atomic_load_explicit(&c->is_running, memory_order_relaxed),
+        .is_asked = atomic_load_explicit(&c->asked_ms, memory_order_relaxed) != 0,
     };
 }

@@ -572,6 +572,7 @@ void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats)
     for (size_t i = 0; i < CAIRN_HISTOGRAM_BUCKETS; ++i)
         stats->syncs[i] = load_relaxed(&writer->syncs[i]);
     sum_segments(store, stats);
+    cairn_compaction_stats(store->compaction, &stats->compaction);
 }
 
 size_t cairn_store_segments(cairn_store_t *store, size_t from, cairn_segment_info_t *infos,
@@ -583,6 +584,7 @@ size_t cairn_store_segments(cairn_store_t *store, size_t from, cairn_segment_inf
         const cairn_segment_t *segment = store->segments.list[i];
         cairn_segment_name(infos[n].name, segment->first_version, segment->generation);
         infos[n].first_version = segment->first_version;
+        infos[n].generation = segment->generation;
         infos[n].end = atomic_load_explicit(&segment->end, memory_order_acquire);
         infos[n].dead_bytes = load_relaxed(&segment->dead_bytes);
         infos[n].sealed = atomic_load_explicit(&segment->sealed, memory_order_acquire);

@@ -358,6 +358,7 @@ typedef struct st_cairn_compaction_stats_t {
     uint64_t dropped_version; /* a feed that begins before this may miss a delete; 0: none */
     uint64_t failures;
     bool is_running;
+    bool is_asked; /* cairn_store_compact() has been called, and not all of it is done */
 } cairn_compaction_stats_t;
 
 typedef struct st_cairn_store_stats_t {
@@ -386,6 +387,7 @@ typedef struct st_cairn_store_stats_t {
     bool disk_full;          /* no next segment can be made */
     bool failed;             /* poisoned: read-only */
     bool in_memory;
+    cairn_compaction_stats_t compaction;
 } cairn_store_stats_t;
 
 /** The version of the newest write in the log. Threads: any. */
@@ -403,7 +405,8 @@ void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats);
 typedef struct st_cairn_segment_info_t {
     char name[32];
     uint64_t first_version;
-    uint64_t end; /* bytes of header and records */
+    uint32_t generation; /* how many times it has been compacted */
+    uint64_t end;        /* bytes of header and records */
     uint64_t dead_bytes;
     bool sealed;
 } cairn_segment_info_t;

@@ -247,6 +247,15 @@ static void stats_and_top(void)
     PRINTS("0\n", "grep -c $'\\x1b' t.txt || :");
 }
 
+static void compacting(void)
+{
+    PRINTS(
+        "1\n",
+        "cairn compact --quiet | grep -c '^[0-9.]* [KMGi]*B of segments have been rewritten as'");
+    PRINTS("false\n", "cairn stats --json | jq '.compaction.asked or .compaction.running'");
+    PRINTS("(3)\n", "cairn compact --url http://127.0.0.1:1 2>/dev/null" STATUS);
+}
+
 static void planning(void)
 {
     /* a million records of 48 + 28 + 16 + 80 bytes, padded; and the tables beside them */
@@ -351,6 +360,7 @@ void suite_command(void)
     CU_add_test(s, "snapshot and restore", snapshot_and_restore);
     CU_add_test(s, "watching", watching);
     CU_add_test(s, "stats and top", stats_and_top);
+    CU_add_test(s, "compact waits until it is done", compacting);
     CU_add_test(s, "planning", planning);
     CU_add_test(s, "restoring", restoring);
     CU_add_test(s, "help has it all", help_has_it_all);

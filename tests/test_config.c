@@ -71,6 +71,8 @@ static void without_a_word_defaults_hold(void)
     CU_ASSERT_EQUAL(config.storage_segment_bytes, 64 * MIB);
     CU_ASSERT_EQUAL(config.storage_durability, CAIRN_DURABILITY_SYNC);
     CU_ASSERT_EQUAL(config.storage_sync_interval_ms, 100);
+    CU_ASSERT_EQUAL(config.storage_max_bytes, 0);
+    CU_ASSERT_EQUAL(config.storage_tombstone_retention_ms, 3600 * 1000);
     CU_ASSERT_EQUAL(config.storage_io_threads, 4);
     CU_ASSERT_EQUAL(config.limits_value_bytes, 16 * MIB);
     CU_ASSERT_EQUAL(config.limits_connections, 16384);
@@ -95,6 +97,8 @@ static void every_key_of_a_file_arrives(void)
                                       "  segment_bytes: 1MiB\n"
                                       "  durability: async\n"
                                       "  sync_interval: 2s\n"
+                                      "  max_bytes: 3GB\n"
+                                      "  tombstone_retention: 90m\n"
                                       "  io_threads: 7\n"
                                       "limits:\n"
                                       "  value_bytes: 10kB\n"
@@ -113,6 +117,8 @@ static void every_key_of_a_file_arrives(void)
     CU_ASSERT_EQUAL(config.storage_segment_bytes, MIB);
     CU_ASSERT_EQUAL(config.storage_durability, CAIRN_DURABILITY_ASYNC);
     CU_ASSERT_EQUAL(config.storage_sync_interval_ms, 2000);
+    CU_ASSERT_EQUAL(config.storage_max_bytes, 3000000000);
+    CU_ASSERT_EQUAL(config.storage_tombstone_retention_ms, 90 * 60 * 1000);
     CU_ASSERT_EQUAL(config.storage_io_threads, 7);
     CU_ASSERT_EQUAL(config.limits_value_bytes, 10000);
     CU_ASSERT_EQUAL(config.limits_connections, 100);
@@ -141,6 +147,8 @@ static void limits_are_inclusive(void)
         {"workers", "1", "0", "256", "257", "auto or 1 to 256"},
         {"storage.segment_bytes", "64KiB", "65535", "4GiB", "4294967297", "64KiB to 4GiB"},
         {"storage.sync_interval", "1ms", "0ms", "1m", "60001ms", "1ms to 1m"},
+        {"storage.max_bytes", "0B", NULL, "1024TiB", "1025TiB", "0B to 1024TiB"},
+        {"storage.tombstone_retention", "0ms", NULL, "365d", "366d", "0ms to 365d"},
         {"storage.io_threads", "1", "0", "64", "65", "1 to 64"},
         {"limits.value_bytes", "1B", "0B", "1GiB", "1073741825B", "1B to 1GiB"},
         {"limits.connections", "1", "0", "1000000", "1000001", "1 to 1000000"},
@@ -234,7 +242,8 @@ static void an_unknown_key_is_answered_with_the_known_ones(void)
     CU_ASSERT_TRUE(same(outcome("storage:\n  path: a\n  segmet_bytes: 1MiB\n"),
                         "c.yaml:3: there is no key \"segmet_bytes\" in storage; did you mean "
                         "storage.segment_bytes? the keys here are path, segment_bytes, "
-                        "durability, sync_interval, scrub_rate, checkpoint_bytes, io_threads"));
+                        "durability, sync_interval, scrub_rate, checkpoint_bytes, max_bytes, "
+                        "tombstone_retention, io_threads"));
     CU_ASSERT_TRUE(
         same(outcome("\nstorge:\n  path: a\n"),
              "c.yaml:2: there is no key \"storge\" at the top; did you mean storage? "
@@ -265,14 +274,16 @@ static void a_thing_of_the_wrong_kind_is_refused(void)
     CU_ASSERT_TRUE(
         same(outcome("\n\nstorage: /srv/cairn\n"),
              "c.yaml:3: storage: is a section, not a value; its keys are path, "
-             "segment_bytes, durability, sync_interval, scrub_rate, checkpoint_bytes, io_threads"));
+             "segment_bytes, durability, sync_interval, scrub_rate, checkpoint_bytes, max_bytes, "
+             "tombstone_retention, io_threads"));
     CU_ASSERT_TRUE(same(outcome("log:\n  file: [-]\n"),
                         "c.yaml:2: log.file: is a value, not a list; "
                         "write for example file: /var/log/cairn-access.log"));
     CU_ASSERT_TRUE(
         same(outcome("storage: [path]\n"),
              "c.yaml:1: storage: is a section, not a list; its keys are path, "
-             "segment_bytes, durability, sync_interval, scrub_rate, checkpoint_bytes, io_threads"));
+             "segment_bytes, durability, sync_interval, scrub_rate, checkpoint_bytes, max_bytes, "
+             "tombstone_retention, io_threads"));
     CU_ASSERT_TRUE(same(outcome("\n- listen\n"), "c.yaml:2: is a list where keys belong; "
                                                  "write for example listen: 127.0.0.1:8080"));
     CU_ASSERT_TRUE(same(outcome("hello\n"), "c.yaml:1: is a value where keys belong; "
@@ -359,6 +370,17 @@ static void the_queue_holds_the_largest_value(void)
                         "c.yaml:2: limits.queue_bytes: 1MiB cannot hold a value of "
                         "limits.value_bytes (16MiB); write at least 16MiB, or lower "
                         "limits.value_bytes"));
+}
+
+static void the_disk_that_may_be_taken_holds_four_segments(void)
+{
+    CU_ASSERT_TRUE(same(outcome("storage:\n  max_bytes: 256MiB\n"), ""));
+    CU_ASSERT_TRUE(same(outcome("storage:\n  max_bytes: 0B\n"), ""));
+    CU_ASSERT_TRUE(same(outcome("storage: {segment_bytes: 1MiB, max_bytes: 4MiB}\n"), ""));
+    CU_ASSERT_TRUE(same(outcome("storage:\n  max_bytes: 255MiB\n"),
+                        "c.yaml:2: storage.max_bytes: 255MiB cannot hold four segments of "
+                        "storage.segment_bytes (64MiB); write at least 256MiB, lower "
+                        "storage.segment_bytes, or write 0B for no limit"));
 }
 
 /* ---- garbage ---- */
@@ -469,6 +491,8 @@ void suite_config(void)
                 a_value_limit_nobody_set_shrinks_into_a_segment);
     CU_add_test(s, "a value limit that was set must fit into a segment",
                 a_value_limit_that_was_set_must_fit_into_a_segment);
+    CU_add_test(s, "the disk that may be taken holds four segments",
+                the_disk_that_may_be_taken_holds_four_segments);
     CU_add_test(s, "the queue holds the largest value", the_queue_holds_the_largest_value);
     CU_add_test(s, "random bytes get an answer", random_bytes_get_an_answer);
     CU_add_test(s, "a cut or damaged default file gets an answer", damaged_files_get_an_answer);

@@ -1,5 +1,6 @@
 /*
- * Does the server say truly how it is: front page, /livez, /readyz, /metrics, /v1/stats?
+ * Does the server say truly how it is: front page, /livez, /readyz, /metrics, /v1/stats? And how
+ * compaction goes?
  */
 #include <CUnit/CUnit.h>
 
@@ -331,6 +332,24 @@ static json_int_t latency_count(const json_t *json, const char *op)
     return sum;
 }
 
+/* asks for a compaction and for /v1/stats until it has been done: nothing moves any more; returns
+ * how often it has asked */
+static int compact(http_conn_t *conn)
+{
+    bool is_done = false;
+    int asked = 1;
+    CU_ASSERT_EQUAL(exchange_status(conn, "POST", "/v1/admin/compact", NULL, NULL, 0), 202);
+    for (int64_t end = monotonic_ms() + 10000; !is_done && monotonic_ms() < end; ++asked) {
+        sleep_ms(20);
+        json_t *json = stats(conn), *compaction = json_object_get(json, "compaction");
+        is_done = json_is_false(json_object_get(compaction, "asked")) &&
+                  json_is_false(json_object_get(compaction, "running"));
+        json_decref(json);
+    }
+    CU_ASSERT(is_done);
+    return asked;
+}
+
 static void stats_agree(void)
 {
     static const char *const extra[] = {"--storage.segment_bytes", "1MiB", "--workers", "3", NULL};
@@ -357,6 +376,7 @@ static void stats_agree(void)
         CU_ASSERT_EQUAL(exchange_status(&conn, "GET", target, NULL, NULL, 0), 404);
     }
     free(value);
+    int asked = compact(&conn);
     json = stats(&conn);
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json, "state")), "ok");
     CU_ASSERT(json_is_false(json_object_get(json, "in_memory")));
@@ -371,14 +391,16 @@ static void stats_agree(void)
     CU_ASSERT_EQUAL(number(json, "value_bytes_in"), 4000000);
     CU_ASSERT(number(json, "memory.resident_bytes") > number(json, "memory.own_bytes"));
     CU_ASSERT(number(json, "memory.own_bytes") > 0);
-    CU_ASSERT_EQUAL(number(json, "requests.other.2xx"), 1); /* the stats before these */
+    CU_ASSERT_EQUAL(number(json, "requests.other.2xx"), 1 + asked); /* what came before these */
     CU_ASSERT_EQUAL(number(json, "commits.records"), 450);
     CU_ASSERT_EQUAL(number(json, "connections"), 1);
     CU_ASSERT_EQUAL(number(json, "queue.writes"), 0);
     CU_ASSERT(number(json, "index.bytes") > 0);
     json_int_t live = number(json, "live_bytes"), dead = number(json, "dead_bytes");
     CU_ASSERT_EQUAL(live + dead, number(json, "disk_bytes"));
-    CU_ASSERT(live >= 250 * 10000 && dead >= 150 * 10000);
+    json_int_t freed =
+        number(json, "compaction.bytes_read") - number(json, "compaction.bytes_written");
+    CU_ASSERT(live >= 250 * 10000 && dead + freed >= 150 * 10000);
 
     /* 4 MB in segments of 1 MiB: they tile the versions, and add up */
     const json_t *segments = json_object_get(json, "segments"), *segment;
@@ -392,6 +414,7 @@ static void stats_agree(void)
         live_sum += number(segment, "live_bytes");
         dead_sum += number(segment, "dead_bytes");
         CU_ASSERT(number(segment, "live_bytes") >= 0);
+        CU_ASSERT(number(segment, "generation") >= 0);
         CU_ASSERT_PTR_NOT_NULL(json_string_value(json_object_get(segment, "name")));
         if (i + 1 == json_array_size(segments))
             CU_ASSERT(json_is_false(json_object_get(segment, "sealed")));
@@ -401,6 +424,114 @@ static void stats_agree(void)
     json_decref(json);
     http_close(&conn);
     CU_ASSERT_EQUAL(site_end(&own), 0);
+}
+
+/* ---------------------------------------------------------------- compaction */
+
+static void put_over_and_over(http_conn_t *conn, int count)
+{
+    char target[32], *value = noise(10000, 7);
+    for (int i = 0; i != count; ++i) {
+        snprintf(target, sizeof(target), "/v1/kv/%d", i % 10);
+        exchange_status(conn, "PUT", target, NULL, value, 10000);
+    }
+    free(value);
+}
+
+static json_int_t generations(const json_t *json)
+{
+    const json_t *segment;
+    json_int_t sum = 0;
+    size_t i;
+    json_array_foreach(json_object_get(json, "segments"), i, segment) sum +=
+        number(segment, "generation");
+    return sum;
+}
+
+static void check_compaction(http_conn_t *conn, const json_t *json)
+{
+    const json_t *compaction = json_object_get(json, "compaction");
+    json_int_t written = number(compaction, "bytes_written"), runs = number(compaction, "runs");
+    double amplification = json_real_value(json_object_get(compaction, "write_amplification"));
+    CU_ASSERT(runs > 0 && written > 0 && number(compaction, "bytes_read") > written);
+    CU_ASSERT_EQUAL(number(compaction, "failures"), 0);
+    CU_ASSERT_EQUAL(number(compaction, "dropped_version"), 0);
+    CU_ASSERT_DOUBLE_EQUAL(amplification,
+                           1 + (double)written / (double)number(json, "commits.bytes"), 1e-9);
+    CU_ASSERT(generations(json) >= 1);
+    CU_ASSERT_EQUAL(sample(conn, "cairn_compactions_total"), runs);
+    CU_ASSERT_EQUAL(sample(conn, "cairn_compaction_written_bytes_total"), written);
+    CU_ASSERT_EQUAL(sample(conn, "cairn_compaction_read_bytes_total"),
+                    number(compaction, "bytes_read"));
+    CU_ASSERT_EQUAL(sample(conn, "cairn_compaction_failures_total"), 0);
+    CU_ASSERT_EQUAL(sample(conn, "cairn_compaction_running"), 0);
+    CU_ASSERT_EQUAL(sample(conn, "cairn_dropped_version"), 0);
+    CU_ASSERT_DOUBLE_EQUAL(sample(conn, "cairn_write_amplification"), amplification, 1e-9);
+}
+
+/* 3 MB written, of which 100 kB can still be read; one segment is always left to be written to */
+static void what_is_dead_is_given_back(site_t *own)
+{
+    http_conn_t conn;
+    char *value = noise(10000, 7);
+    site_open(own, &conn);
+    put_over_and_over(&conn, 300);
+    compact(&conn);
+    json_t *json = stats(&conn);
+    CU_ASSERT(number(json, "disk_bytes") < 2 << 20);
+    CU_ASSERT_EQUAL(number(json, "keys"), 10);
+    check_compaction(&conn, json);
+    json_decref(json);
+    for (int i = 0; i != 10; ++i) {
+        char target[32];
+        http_response_t res;
+        snprintf(target, sizeof(target), "/v1/kv/%d", i);
+        exchange(&conn, "GET", target, NULL, NULL, 0, &res);
+        CU_ASSERT(res.status == 200 && body_is(&res, value, 10000));
+        http_response_dispose(&res);
+    }
+    free(value);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(own), 0);
+}
+
+static void compacted_on_disk(void)
+{
+    site_t own;
+    CU_ASSERT_EQUAL_FATAL(
+        site_start(&own, TEMP_DIR_IN_MEMORY,
+                   (const char *const[]){"--storage.segment_bytes", "1MiB", NULL}),
+        0);
+    what_is_dead_is_given_back(&own);
+}
+
+static void compacted_in_memory(void)
+{
+    site_t own = {.data = ""};
+    CU_ASSERT_EQUAL_FATAL(
+        site_start_in_memory(&own, (const char *const[]){"--storage.segment_bytes", "1MiB", NULL}),
+        0);
+    what_is_dead_is_given_back(&own);
+}
+
+static void compaction_is_asked_for_by_post(void)
+{
+    static const char *const methods[] = {"GET", "HEAD", "PUT", "DELETE"};
+    http_conn_t conn;
+    http_response_t res;
+    site_open(&site, &conn);
+    for (size_t i = 0; i != 4; ++i) {
+        exchange(&conn, methods[i], "/v1/admin/compact", NULL, NULL, 0, &res);
+        CU_ASSERT(is_problem(&res, 405, "method_not_allowed"));
+        CU_ASSERT(header_is(&res, "allow", "POST"));
+        http_response_dispose(&res);
+    }
+    exchange(&conn, "POST", "/v1/admin/compact", NULL, NULL, 0, &res);
+    CU_ASSERT_EQUAL(res.status, 202);
+    CU_ASSERT(header_is(&res, "content-type", "application/json"));
+    CU_ASSERT(body_is(&res, "{\"progress\":\"/v1/stats#/compaction\"}", 36));
+    http_response_dispose(&res);
+    http_close(&conn);
 }
 
 static void every_answer_says_who_and_when(void)
@@ -426,5 +557,8 @@ void suite_http_status(void)
     CU_add_test(s, "/metrics is what Prometheus reads", metrics_format);
     CU_add_test(s, "/metrics counts what was done", metrics_count);
     CU_add_test(s, "/v1/stats agrees with what was done", stats_agree);
+    CU_add_test(s, "compaction gives back what is dead on disk", compacted_on_disk);
+    CU_add_test(s, "and in memory", compacted_in_memory);
+    CU_add_test(s, "compaction is asked for by POST only", compaction_is_asked_for_by_post);
     CU_add_test(s, "every answer says who gave it and when", every_answer_says_who_and_when);
 }
