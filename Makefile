@@ -242,6 +242,10 @@ $(BUILD)/bench-restart: $(call objects,bench/restart.c bench/redis_memory.c benc
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
 
+.PHONY: bench-compaction
+bench-compaction: deps-bench $(BUILD)/cairn $(BUILD)/load ## what compaction keeps live, writes, and costs gets
+	BUILD=$(BUILD) bench/compaction.sh
+
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
 layers: ## check that includes point one way: server -> storage -> index; client to none

@@ -1,6 +1,6 @@
--- What wrk sends, and how it reports: `wrk ... -s wrk.lua URL -- COUNT`
+-- What wrk sends, and how it reports: `wrk ... -s wrk.lua URL -- COUNT [VALUE_BYTES]`
 --
--- GETs of COUNT keys, picked at random. Every request is made before the load starts: the client
+-- GETs of COUNT keys, picked at random; they are named for the size of their values, 100 if left out. Every request is made before the load starts: the client
 -- shares the machine's cores with the server, so all it does per request is pick one from a table.
 --
 -- The last line of output is for run.sh, in the words of bench/load.
@@ -18,9 +18,10 @@ local requests, count
 function init(args)
    math.randomseed(seed)
    count = tonumber(args[1])
+   local value_bytes = tonumber(args[2] or 100)
    requests = {}
    for i = 1, count do
-      requests[i] = wrk.format("GET", string.format("/v1/kv/v100-%08d", i - 1))
+      requests[i] = wrk.format("GET", string.format("/v1/kv/v%d-%08d", value_bytes, i - 1))
    end
 end
 
