@@ -203,6 +203,7 @@ static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **stor
         .queue_ops_max = config->limits_queue_ops,
         .queue_bytes_max = config->limits_queue_bytes,
         .io_threads = (unsigned)config->storage_io_threads,
+        .max_bytes = config->storage_max_bytes,
         .tombstone_retention_ms = config->storage_tombstone_retention_ms,
         .on_progress = on_progress,
         .on_log = log_line,
