@@ -59,7 +59,8 @@ static bool add(pile_t *pile, const void *bytes, size_t count)
         pile->bytes = more;
         pile->room = room;
     }
-    memcpy(pile->bytes + pile->count, bytes, count);
+    if (count != 0) /* of no entries at all there are no bytes */
+        memcpy(pile->bytes + pile->count, bytes, count);
     pile->count += count;
     return true;
 }

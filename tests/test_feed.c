@@ -466,8 +466,9 @@ static bool is_of_model(const model_t *m, const cairn_change_t *change, bool has
         return op->is_delete || has_expired(op);
     random_fill(op->seed, value, op->value_bytes);
     return !op->is_delete && !has_expired(op) && change->value_bytes == op->value_bytes &&
-           (!has_value || (change->value.count == op->value_bytes &&
-                           memcmp(change->value.base, value, op->value_bytes) == 0));
+           (!has_value ||
+            (change->value.count == op->value_bytes &&
+             (op->value_bytes == 0 || memcmp(change->value.base, value, op->value_bytes) == 0)));
 }
 
 /* reads on from where the feed is, in steps of any length, to the end or to what the feed cannot
