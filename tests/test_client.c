@@ -298,6 +298,94 @@ static void all_or_nothing(void)
     cairn_batch_destroy(batch);
 }
 
+/* ---------------------------------------------------------------- lists, scans, changes */
+
+typedef struct st_seen_t {
+    char text[512];
+    int calls, most;
+} seen_t;
+
+static bool see_entry(void *ctx, const cairn_client_entry_t *entry)
+{
+    seen_t *seen = ctx;
+    size_t at = strlen(seen->text);
+    if (seen->calls < 10)
+        snprintf(seen->text + at, sizeof(seen->text) - at, "%s=%s/%d ", entry->key,
+                 entry->value != NULL ? entry->value : "-", (int)entry->size);
+    return ++seen->calls != seen->most;
+}
+
+static void lists_in_order(void)
+{
+    seen_t seen = {.most = -1};
+    char key[32];
+    cairn_client_batch_t *batch = cairn_batch_create();
+    for (int i = 0; i != 2500; ++i) {
+        int bytes = snprintf(key, sizeof(key), "l/%04d", i);
+        cairn_batch_set(batch, key, (size_t)bytes, "v", 1, NULL);
+    }
+    cairn_batch_set(batch, "l/\xff", 3, "\0\xfe", 2, NULL);
+    CU_ASSERT(ok(cairn_batch_run(db, batch, false)));
+    cairn_batch_destroy(batch);
+    cairn_client_list_t list = {.prefix = "l/", .prefix_bytes = 2};
+    CU_ASSERT(ok(cairn_list(db, &list, see_entry, &seen)));
+    CU_ASSERT_EQUAL(seen.calls, 2501);
+    CU_ASSERT_EQUAL(strncmp(seen.text, "l/0000=-/1 l/0001=-/1 l/0002=-/1 ", 33), 0);
+    seen = (seen_t){.most = -1};
+    list = (cairn_client_list_t){.prefix = "l/",
+                                 .prefix_bytes = 2,
+                                 .after = "l/2498",
+                                 .after_bytes = 6,
+                                 .with_values = true,
+                                 .page = 1};
+    CU_ASSERT(ok(cairn_list(db, &list, see_entry, &seen)));
+    CU_ASSERT_STRING_EQUAL(seen.text, "l/2499=v/1 l/\xff=/2 ");
+    seen = (seen_t){.most = -1};
+    list = (cairn_client_list_t){.prefix = "l/", .prefix_bytes = 2, .limit = 1234, .page = 100};
+    CU_ASSERT(ok(cairn_list(db, &list, see_entry, &seen)));
+    CU_ASSERT_EQUAL(seen.calls, 1234);
+}
+
+static void scans_by_what_is_inside(void)
+{
+    seen_t seen = {.most = -1};
+    CU_ASSERT(ok(cairn_set(db, "s/1", "hay needle hay")));
+    CU_ASSERT(ok(cairn_set(db, "s/2", "hay")));
+    CU_ASSERT(ok(cairn_set(db, "t/1", "needle")));
+    cairn_client_list_t scan = {
+        .prefix = "s/", .prefix_bytes = 2, .contains = "needle", .contains_bytes = 6};
+    CU_ASSERT(ok(cairn_scan(db, &scan, see_entry, &seen)));
+    CU_ASSERT_STRING_EQUAL(seen.text, "s/1=-/14 ");
+}
+
+static bool see_change(void *ctx, const cairn_client_change_t *change)
+{
+    seen_t *seen = ctx;
+    size_t at = strlen(seen->text);
+    if (change != NULL)
+        snprintf(seen->text + at, sizeof(seen->text) - at, "%s%s=%s ",
+                 change->is_delete ? "-" : "+", change->key,
+                 change->value != NULL ? change->value : "");
+    return true;
+}
+
+static void changes_in_their_order(void)
+{
+    seen_t seen = {.most = -1};
+    cairn_client_written_t written;
+    CU_ASSERT(ok(cairn_set_bytes(db, "f/1", 3, "a", 1, NULL, &written)));
+    CU_ASSERT(ok(cairn_set(db, "f/2", "b")));
+    CU_ASSERT(ok(cairn_delete(db, "f/1")));
+    CU_ASSERT(ok(cairn_set(db, "g", "c")));
+    cairn_client_feed_t feed = {.since = written.version,
+                                .prefix = "f/",
+                                .prefix_bytes = 2,
+                                .with_values = true,
+                                .ends_at_present = true};
+    CU_ASSERT(ok(cairn_changes(db, &feed, see_change, &seen)));
+    CU_ASSERT_STRING_EQUAL(seen.text, "+f/2=b -f/1= ");
+}
+
 /* ---------------------------------------------------------------- connections */
 
 static long metric(const char *name)
@@ -366,6 +454,9 @@ void suite_client(void)
     CU_add_test(s, "on disk now, or soon", durable_now_or_soon);
     CU_add_test(s, "a batch of everything", a_batch_of_everything);
     CU_add_test(s, "an atomic batch is all or nothing", all_or_nothing);
+    CU_add_test(s, "lists in order, page by page", lists_in_order);
+    CU_add_test(s, "scans by what is inside", scans_by_what_is_inside);
+    CU_add_test(s, "changes in their order", changes_in_their_order);
     CU_add_test(s, "a connection is kept between calls", a_connection_is_kept);
     CU_add_test(s, "each thread with a handle of its own", each_thread_its_handle);
 }

@@ -222,6 +222,49 @@ static void snapshot_and_restore(void)
         shell_prints("restored; start it with: cairn serve --data back\n(0)\nyes", "%s", command));
 }
 
+/* ---------------------------------------------------------------- lists and export */
+
+static void listing(void)
+{
+    PRINTS("e/a\ne/b\ne/c\\x00\\xff\n",
+           "cairn set e/a one --ttl 1h; cairn set e/b two; "
+           "curl -s -T - $CAIRN_URL/v1/kv/e%2Fc%00%ff <<<three; cairn ls e/");
+    PRINTS("e/b\ttwo\n", "cairn ls e/ --after e/a --limit 1 --values");
+    PRINTS("3\nZS9jAP8=\n",
+           "cairn ls e/ --json | wc -l; cairn ls e/ --json | jq -r '.key_b64 // empty'");
+    PRINTS("2\n", "cairn ls e/ --long | grep -cE '^ +[0-9]+ +[0-9] +- +e/' || :");
+    PRINTS("e/b\n", "cairn scan two --prefix e/");
+    PRINTS("(0)\n", "cairn ls no-such-prefix/" STATUS);
+}
+
+static void export_and_import_again(void)
+{
+    PRINTS("(0)\n3 \n", "cairn export --prefix e/ lines --quiet" STATUS
+                        "; wc -l <lines | xargs echo -n; echo ' '");
+    PRINTS("", "cairn import lines --prefix again/ --quiet; "
+               "cairn get again/e/b | cmp - <(printf two); "
+               "curl -s $CAIRN_URL/v1/kv/again%2Fe%2Fc%00%ff | cmp - <(echo three)");
+    /* what expires goes on to expire */
+    PRINTS("true\n", "cairn get again/e/a --json | jq '.expires_in_ms > 3000000'");
+    /* a tree, and what is no path */
+    PRINTS("cairn export: e/c\\x00\\xff: is no path for a file\n"
+           "cairn export: 1 keys were left out\n(5)\na\nb\n",
+           "cairn export --prefix e/ tree/ --quiet" STATUS "; ls tree");
+    PRINTS("two", "cat tree/b");
+    PRINTS("", "head -c 3000000 /dev/urandom >big; cairn set deep/x/y/big --file big; "
+               "cairn export --prefix deep/ out2/ --quiet; cmp big out2/x/y/big");
+    /* nothing outside the tree is touched, whatever keys say and links lead to */
+    PRINTS(
+        "cairn export: evil/../up: is no path for a file\n(5)\nNot a directory\n(5)\n0\n",
+        "curl -s -T - $CAIRN_URL/v1/kv/evil%2F..%2Fup <<<x; cairn export --prefix evil/ out3/ "
+        "--quiet 2>&1"
+        " | head -1; echo '(5)'; mkdir -p elsewhere out4; ln -s ../elsewhere out4/x; "
+        "cairn export --prefix deep/ out4/ --quiet 2>&1 | grep -o 'Not a directory'; echo '(5)'; "
+        "ls elsewhere up 2>/dev/null | grep -vc : || :");
+    PRINTS("(0)\n", "cairn export >all.ndjson --quiet" STATUS);
+    PRINTS("true\n", "jq -s 'length > 5000' all.ndjson");
+}
+
 /* ---------------------------------------------------------------- watch */
 
 static void watching(void)
@@ -358,6 +401,8 @@ void suite_command(void)
                 import_into_a_server_with_small_limits);
     CU_add_test(s, "import of a tree", import_of_a_tree);
     CU_add_test(s, "snapshot and restore", snapshot_and_restore);
+    CU_add_test(s, "listing", listing);
+    CU_add_test(s, "export, and import again", export_and_import_again);
     CU_add_test(s, "watching", watching);
     CU_add_test(s, "stats and top", stats_and_top);
     CU_add_test(s, "compact waits until it is done", compacting);
