@@ -15,6 +15,7 @@
 #include <urcu-qsbr.h>
 #include <xxhash.h>
 
+#include "storage/file.h"
 #include "storage/os.h"
 
 /** written in pieces of this size, each synced by itself: what is dirty all at once would be waited
@@ -133,37 +134,16 @@ cairn_err_t cairn_checkpoint_drop(cairn_checkpoint_t *c)
 
 /* ---------------------------------------------------------------- writing the file */
 
-static cairn_err_t err_of(int64_t r)
-{
-    if (r >= 0)
-        return CAIRN_OK;
-    return r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_IO;
-}
-
-static cairn_err_t write_at(int fd, const void *base, size_t count, uint64_t offset)
-{
-    while (count != 0) {
-        struct iovec iov = {.iov_base = (void *)base, .iov_len = count};
-        int64_t n = cairn_os->pwritev(fd, &iov, 1, offset);
-        if (n <= 0)
-            return n == 0 ? CAIRN_ERR_IO : err_of(n);
-        base = (const uint8_t *)base + n;
-        count -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return CAIRN_OK;
-}
-
 /** the cairn_index_write_cb; the thread is nobody to wait for while it writes */
 static bool append(void *ctx, const void *bytes, size_t count)
 {
     dump_file_t *file = ctx;
     const cairn_checkpoint_source_t *source = file->source;
     rcu_thread_offline();
-    file->err = write_at(file->fd, bytes, count, file->at);
+    file->err = cairn_file_write_all(file->fd, bytes, count, file->at);
     file->at += count;
     if (file->err == CAIRN_OK && file->at - file->synced >= PIECE_BYTES) {
-        file->err = err_of(cairn_os->sync(file->fd));
+        file->err = cairn_file_err_of(cairn_os->sync(file->fd));
         if (file->err == CAIRN_OK && source->go_on != NULL && !source->go_on(source->ctx))
             file->err = CAIRN_ERR_CANCELLED;
         file->synced = file->at;
@@ -200,10 +180,10 @@ static cairn_err_t complete(dump_file_t *file, cairn_checkpoint_header_t *header
     header->segment_count = (uint32_t)table->count;
     header->table_sum = XXH3_64bits(table->entries, table_bytes);
     header->sum = XXH3_64bits(header, offsetof(cairn_checkpoint_header_t, sum));
-    cairn_err_t err = write_at(file->fd, table->entries, table_bytes, file->at);
+    cairn_err_t err = cairn_file_write_all(file->fd, table->entries, table_bytes, file->at);
     if (err == CAIRN_OK)
-        err = write_at(file->fd, header, sizeof(*header), 0);
-    return err == CAIRN_OK ? err_of(cairn_os->sync(file->fd)) : err;
+        err = cairn_file_write_all(file->fd, header, sizeof(*header), 0);
+    return err == CAIRN_OK ? cairn_file_err_of(cairn_os->sync(file->fd)) : err;
 }
 
 /* ---------------------------------------------------------------- what goes into it */
@@ -311,7 +291,7 @@ static cairn_err_t put_in_place(cairn_checkpoint_t *c, const table_t *table)
     int r = cairn_os->rename(c->dir->fd, CAIRN_CHECKPOINT_TMP_NAME, CAIRN_CHECKPOINT_NAME);
     if (r < 0) {
         set_naming(c, NULL, 0);
-        return err_of(r);
+        return cairn_file_err_of(r);
     }
     /* a name that cannot be synced may be either after a crash: both stay named */
     cairn_err_t err = cairn_dir_sync(c->dir);
@@ -330,7 +310,7 @@ cairn_err_t cairn_checkpoint_write(cairn_checkpoint_t *c, const cairn_checkpoint
     int fd = -1;
     if (err == CAIRN_OK) {
         fd = cairn_os->open(c->dir->fd, CAIRN_CHECKPOINT_TMP_NAME, O_RDWR | O_CREAT | O_TRUNC);
-        err = err_of(fd);
+        err = cairn_file_err_of(fd);
     }
     if (err == CAIRN_OK) {
         err = write_aside(c, source, fd, &table);

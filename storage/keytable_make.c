@@ -4,7 +4,6 @@
  * In order: the places of all records are collected in one walk, sorted by key, and then each
  * record's head is read again and its entry written. Memory: 16 bytes a record, while it lasts.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <urcu-qsbr.h>
 #include <xxhash.h>
 
+#include "storage/file.h"
 #include "storage/keysort.h"
 #include "storage/keytable_internal.h"
 #include "storage/os.h"
@@ -113,33 +113,12 @@ static cairn_err_t sort(making_t *m)
 
 /* ---------------------------------------------------------------- writing */
 
-static cairn_err_t err_of(int64_t r)
-{
-    if (r >= 0)
-        return CAIRN_OK;
-    return r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_IO;
-}
-
-static cairn_err_t write_at(int fd, const void *base, size_t count, uint64_t offset)
-{
-    while (count != 0) {
-        struct iovec iov = {.iov_base = (void *)base, .iov_len = count};
-        int64_t n = cairn_os->pwritev(fd, &iov, 1, offset);
-        if (n <= 0)
-            return n == 0 ? CAIRN_ERR_IO : err_of(n);
-        base = (const uint8_t *)base + n;
-        count -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return CAIRN_OK;
-}
-
 static cairn_err_t write_piece(making_t *m)
 {
     rcu_thread_offline();
-    cairn_err_t err = write_at(m->fd, m->piece.bytes, m->piece.count, m->written);
+    cairn_err_t err = cairn_file_write_all(m->fd, m->piece.bytes, m->piece.count, m->written);
     if (err == CAIRN_OK && !cairn_dir_is_memory(m->dir))
-        err = err_of(cairn_os->sync(m->fd));
+        err = cairn_file_err_of(cairn_os->sync(m->fd));
     rcu_thread_online();
     m->written += m->piece.count;
     m->piece.count = m->block_at = 0;
@@ -253,7 +232,7 @@ static cairn_err_t write_table(making_t *m, cairn_keytable_header_t *header)
         !add(&m->piece, m->keys.bytes, m->keys.count))
         return CAIRN_ERR_NOMEM;
     fill_header(m, header, index_at);
-    err = write_at(m->fd, header, sizeof(*header), 0);
+    err = cairn_file_write_all(m->fd, header, sizeof(*header), 0);
     return err == CAIRN_OK ? write_piece(m) : err;
 }
 
@@ -301,12 +280,12 @@ cairn_err_t cairn_keytable_make(cairn_keytable_t **made, cairn_segment_t *segmen
     bool on_disk = !cairn_dir_is_memory(dir);
     m.fd = on_disk ? cairn_os->open(dir->fd, tmp, O_RDWR | O_CREAT | O_TRUNC)
                    : cairn_os->memory_file("cairn-keys");
-    cairn_err_t err = err_of(m.fd);
+    cairn_err_t err = cairn_file_err_of(m.fd);
     cairn_keytable_t *table = err == CAIRN_OK ? cairn_os->calloc(1, sizeof(*table)) : NULL;
     if (err == CAIRN_OK)
         err = table != NULL ? make(&m, table) : CAIRN_ERR_NOMEM;
     if (err == CAIRN_OK && on_disk)
-        err = err_of(cairn_os->rename(dir->fd, tmp, name));
+        err = cairn_file_err_of(cairn_os->rename(dir->fd, tmp, name));
     if (err != CAIRN_OK && on_disk && m.fd >= 0)
         cairn_os->unlink(dir->fd, tmp);
     dispose(&m);

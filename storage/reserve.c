@@ -5,8 +5,8 @@
 
 #include <fcntl.h>
 
+#include "storage/file.h"
 #include "storage/os.h"
-#include "storage/segment_internal.h"
 
 void cairn_reserve_init(cairn_reserve_t *reserve, const cairn_dir_t *dir, uint64_t bytes)
 {
@@ -24,12 +24,12 @@ static cairn_err_t make_file(const cairn_reserve_t *reserve)
 {
     int fd = cairn_os->open(reserve->dir->fd, CAIRN_RESERVE_NAME, O_RDWR | O_CREAT);
     if (fd < 0)
-        return cairn_segment_err_of(fd);
+        return cairn_file_err_of(fd);
     int made = cairn_os->preallocate(fd, reserve->bytes);
     cairn_os->close(fd);
     if (made < 0)
         cairn_os->unlink(reserve->dir->fd, CAIRN_RESERVE_NAME);
-    return cairn_segment_err_of(made);
+    return cairn_file_err_of(made);
 }
 
 static bool there_is_none(const cairn_reserve_t *reserve)

@@ -11,6 +11,7 @@
 
 #include <xxhash.h>
 
+#include "storage/file.h"
 #include "storage/guard.h"
 #include "storage/keytable.h"
 #include "storage/os.h"
@@ -212,31 +213,6 @@ void cairn_segment_close(cairn_segment_t *segment)
     cairn_os->free(segment);
 }
 
-cairn_err_t cairn_segment_err_of(int64_t r)
-{
-    if (r >= 0)
-        return CAIRN_OK;
-    if (r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
-        return CAIRN_ERR_DISK_FULL;
-    if (r == -EMFILE || r == -ENFILE)
-        return CAIRN_ERR_NO_FILES;
-    return r == -ENOMEM ? CAIRN_ERR_NOMEM : CAIRN_ERR_IO;
-}
-
-cairn_err_t cairn_segment_write_all(int fd, const void *base, size_t count, uint64_t offset)
-{
-    while (count != 0) {
-        struct iovec iov = {.iov_base = (void *)base, .iov_len = count};
-        int64_t n = cairn_os->pwritev(fd, &iov, 1, offset);
-        if (n <= 0)
-            return n == 0 ? CAIRN_ERR_IO : cairn_segment_err_of(n);
-        base = (const uint8_t *)base + n;
-        count -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return CAIRN_OK;
-}
-
 static cairn_err_t zero_fill(int fd, uint64_t bytes, const cairn_segment_create_t *how)
 {
     static uint8_t
@@ -246,10 +222,10 @@ static cairn_err_t zero_fill(int fd, uint64_t bytes, const cairn_segment_create_
     for (uint64_t offset = 0; offset < bytes && err == CAIRN_OK && fill_on;
          offset += sizeof(zeroes)) {
         uint64_t count = bytes - offset < sizeof(zeroes) ? bytes - offset : sizeof(zeroes);
-        err = cairn_segment_write_all(fd, zeroes, count, offset);
+        err = cairn_file_write_all(fd, zeroes, count, offset);
         /* what is dirty all at once would be waited for by the next commit's sync */
         if (err == CAIRN_OK)
-            err = cairn_segment_err_of(cairn_os->sync(fd));
+            err = cairn_file_err_of(cairn_os->sync(fd));
         if (err == CAIRN_OK)
             fill_on = how->fill_on(how->ctx);
     }
@@ -272,7 +248,7 @@ cairn_err_t cairn_segment_write_header(cairn_segment_t *segment, const cairn_dir
     header.salt = segment->salt;
     memcpy(header.uuid, dir->uuid, sizeof(header.uuid));
     header.sum = XXH3_64bits(&header, offsetof(cairn_segment_header_t, sum));
-    return cairn_segment_write_all(segment->fd, &header, sizeof(header), 0);
+    return cairn_file_write_all(segment->fd, &header, sizeof(header), 0);
 }
 
 /** reserves the file's bytes on disk, or in memory just says how long it is */
@@ -280,8 +256,8 @@ static cairn_err_t give_size(const cairn_segment_t *segment, const cairn_dir_t *
                              const cairn_segment_create_t *how)
 {
     if (cairn_dir_is_memory(dir))
-        return cairn_segment_err_of(cairn_os->truncate(segment->fd, segment->bytes));
-    cairn_err_t err = cairn_segment_err_of(cairn_os->preallocate(segment->fd, segment->bytes));
+        return cairn_file_err_of(cairn_os->truncate(segment->fd, segment->bytes));
+    cairn_err_t err = cairn_file_err_of(cairn_os->preallocate(segment->fd, segment->bytes));
     if (err == CAIRN_OK && how->fill_on != NULL && cairn_os->overwrites_in_place(segment->fd))
         err = zero_fill(segment->fd, segment->bytes, how);
     return err;
@@ -299,7 +275,7 @@ cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space
         fd = cairn_os->memory_file("cairn-segment");
     }
     if (fd < 0)
-        return cairn_segment_err_of(fd);
+        return cairn_file_err_of(fd);
     cairn_err_t err = CAIRN_ERR_NOMEM;
     cairn_segment_t *segment = cairn_segment_new(fd, how->segment_bytes);
     if (segment != NULL)
@@ -307,7 +283,7 @@ cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space
     if (err == CAIRN_OK)
         err = cairn_segment_write_header(segment, dir);
     if (err == CAIRN_OK && on_disk)
-        err = cairn_segment_err_of(cairn_os->sync(fd));
+        err = cairn_file_err_of(cairn_os->sync(fd));
     if (err == CAIRN_OK)
         err = cairn_dir_sync(dir);
     if (err == CAIRN_OK)
@@ -522,16 +498,16 @@ cairn_err_t cairn_segment_seal(cairn_segment_t *segment, cairn_seal_reason_t rea
     assert(end <= cairn_segment_capacity(segment));
     cairn_segment_footer_t footer = cairn_segment_footer(segment, end, reason);
     cairn_segment_sum_footer(&footer);
-    cairn_err_t err = cairn_segment_write_all(segment->fd, &footer, sizeof(footer), end);
+    cairn_err_t err = cairn_file_write_all(segment->fd, &footer, sizeof(footer), end);
     /* synced before the cut: a file cut first could lose its footer and, with it, its end */
     if (err == CAIRN_OK)
-        err = cairn_segment_err_of(cairn_os->sync(segment->fd));
+        err = cairn_file_err_of(cairn_os->sync(segment->fd));
     if (err == CAIRN_OK)
-        err = cairn_segment_err_of(cairn_os->truncate(segment->fd, end + sizeof(footer)));
+        err = cairn_file_err_of(cairn_os->truncate(segment->fd, end + sizeof(footer)));
     if (err == CAIRN_OK)
-        err = cairn_segment_err_of(cairn_os->sync(segment->fd));
+        err = cairn_file_err_of(cairn_os->sync(segment->fd));
     if (err == CAIRN_OK)
-        err = cairn_segment_err_of(cairn_os->make_readonly(segment->fd));
+        err = cairn_file_err_of(cairn_os->make_readonly(segment->fd));
     if (err == CAIRN_OK) {
         cairn_segment_close_file(segment);
         cairn_segment_take_footer(segment, &footer);

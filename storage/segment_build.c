@@ -9,6 +9,7 @@
 
 #include <urcu-qsbr.h>
 
+#include "storage/file.h"
 #include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/segment_internal.h"
@@ -54,7 +55,7 @@ cairn_err_t cairn_segment_build_begin(cairn_segment_build_t *build, const cairn_
     snprintf(build->tmp_name, sizeof(build->tmp_name), "%s" CAIRN_TMP_SUFFIX, name);
     int fd = open_file(build);
     if (fd < 0)
-        return cairn_segment_err_of(fd);
+        return cairn_file_err_of(fd);
     cairn_err_t err = begin(build, fd, first_version, generation, segment_bytes);
     if (err != CAIRN_OK) {
         if (build->segment == NULL)
@@ -74,7 +75,7 @@ static cairn_err_t write_out(const cairn_segment_build_t *build, const void *bas
                              uint64_t at)
 {
     rcu_thread_offline();
-    cairn_err_t err = cairn_segment_write_all(build->segment->fd, base, bytes, at);
+    cairn_err_t err = cairn_file_write_all(build->segment->fd, base, bytes, at);
     rcu_thread_online();
     return err;
 }
@@ -91,7 +92,7 @@ static cairn_err_t sync_file(const cairn_segment_build_t *build)
     if (!is_on_disk(build))
         return CAIRN_OK;
     rcu_thread_offline();
-    cairn_err_t err = cairn_segment_err_of(cairn_os->sync(build->segment->fd));
+    cairn_err_t err = cairn_file_err_of(cairn_os->sync(build->segment->fd));
     rcu_thread_online();
     return err;
 }
@@ -162,7 +163,7 @@ static cairn_err_t write_footer(cairn_segment_build_t *build, const cairn_segmen
     if (err == CAIRN_OK)
         err = sync_file(build);
     if (err == CAIRN_OK && is_on_disk(build))
-        err = cairn_segment_err_of(cairn_os->make_readonly(segment->fd));
+        err = cairn_file_err_of(cairn_os->make_readonly(segment->fd));
     return err;
 }
 

@@ -6,12 +6,6 @@
 
 #include "storage/segment.h"
 
-/** What a result of cairn_os means: OK, DISK_FULL, NO_FILES, NOMEM, IO. */
-cairn_err_t cairn_segment_err_of(int64_t result);
-
-/** Writes all of it. Errors: DISK_FULL, IO; some of it may be in the file. */
-cairn_err_t cairn_segment_write_all(int fd, const void *base, size_t count, uint64_t offset);
-
 /** A segment of a file, which it owns; NULL when there is no memory. It has no slot yet. */
 cairn_segment_t *cairn_segment_new(int fd, uint64_t bytes);
 
