@@ -14,13 +14,16 @@
 
 /* server/dashboard.html as it is; the Makefile knows that this file depends on it */
 __asm__(".pushsection .rodata\n"
-        ".global cairn_dashboard_begin\n"
-        ".global cairn_dashboard_end\n"
-        "cairn_dashboard_begin:\n"
+        ".global cairn_dashboard\n"
+        ".global cairn_dashboard_bytes\n"
+        "cairn_dashboard:\n"
         ".incbin \"server/dashboard.html\"\n"
         "cairn_dashboard_end:\n"
+        ".balign 8\n"
+        "cairn_dashboard_bytes: .quad cairn_dashboard_end - cairn_dashboard\n"
         ".popsection\n");
-extern const char cairn_dashboard_begin[], cairn_dashboard_end[];
+extern const char cairn_dashboard[];
+extern const uint64_t cairn_dashboard_bytes;
 
 #define ABOUT "cairn - a durable key-value database that speaks plain HTTP"
 
@@ -114,11 +117,11 @@ static void sum_up(const char *begin, const char *end, char sum[48])
 {
     uint8_t bytes[EVP_MAX_MD_SIZE];
     unsigned count = 0;
-    size_t page_bytes = (size_t)(cairn_dashboard_end - cairn_dashboard_begin);
-    const char *from = memmem(cairn_dashboard_begin, page_bytes, begin, strlen(begin));
+    const char *from = memmem(cairn_dashboard, cairn_dashboard_bytes, begin, strlen(begin));
     assert(from != NULL);
     from += strlen(begin);
-    const char *to = memmem(from, (size_t)(cairn_dashboard_end - from), end, strlen(end));
+    size_t left = cairn_dashboard_bytes - (size_t)(from - cairn_dashboard);
+    const char *to = memmem(from, left, end, strlen(end));
     assert(to != NULL);
     if (EVP_Digest(from, (size_t)(to - from), bytes, &count, EVP_sha256(), NULL) != 1)
         h2o_fatal("no memory for a sum");
@@ -143,6 +146,6 @@ void cairn_pages_reply_dashboard(h2o_req_t *req)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_policy);
-    reply_page(req, "text/html; charset=utf-8", dashboard_policy, cairn_dashboard_begin,
-               (size_t)(cairn_dashboard_end - cairn_dashboard_begin));
+    reply_page(req, "text/html; charset=utf-8", dashboard_policy, cairn_dashboard,
+               cairn_dashboard_bytes);
 }
