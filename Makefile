@@ -94,6 +94,9 @@ $(BUILD)/obj/server/pages.o: server/dashboard.html
 
 $(BUILD)/obj/client/%.o: ALL_CFLAGS += -fPIC -fvisibility=hidden -DCAIRN_VERSION='"$(VERSION)"'
 
+# as a program that uses the installed library includes it
+$(BUILD)/obj/client/examples/%.o: ALL_CFLAGS += -Iclient
+
 $(BUILD)/cairn: $(SERVER_OBJ) $(ENGINE_OBJ) $(CLIENT_OBJ)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(CLIENT_LIBS) $(STORAGE_LIBS)
@@ -257,18 +260,25 @@ layers: ## check that includes point one way: server -> storage -> index; client
 	if [ -n "$$bad" ]; then echo "$$bad"; echo "layers: an include points the wrong way"; exit 1; fi
 fmt: deps-dev ## format the code
 	clang-format -i $(ALL_SRC) $(ALL_HDR)
-lint: deps-dev compile_commands.json ## clang's warnings, clang-tidy, cppcheck, formatting
+# what clang reads: the flags of the build and no optimization, which it takes its time for
+CLANG_BUILD := build/clang
+CLANG_FLAGS = $(filter-out $(CFLAGS),$(ALL_CFLAGS)) -O0 -DCAIRN_VERSION='"$(VERSION)"'
+lint: deps-dev ## formatting, clang's warnings, clang-tidy, cppcheck
 	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
-	printf '%s\n' $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) | \
-	    xargs -P $$(nproc) -n 4 clang-tidy --quiet -p .
+	$(MAKE) BUILD=$(CLANG_BUILD) CC=clang CFLAGS=-O0 $(CLANG_BUILD)/cairn \
+	    $(CLANG_BUILD)/cairn-tests $(patsubst %.c,$(CLANG_BUILD)/obj/%.o,$(EXAMPLE_SRC))
+	printf '%s\n' $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) $(EXAMPLE_SRC) | \
+	    xargs -P $$(nproc) -I {} clang-tidy --quiet {} -- $(CLANG_FLAGS) -Iclient
 	cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -I. -DH2O_USE_EPOLL=1 index storage server client
-compile_commands.json: deps-dev
-	bear -- $(MAKE) -B BUILD=build/clang CC=clang build/clang/cairn build/clang/cairn-tests >/dev/null
+compile_commands.json: deps-dev ## for editors: how each file is compiled
+	bear -- $(MAKE) -B BUILD=$(CLANG_BUILD) CC=clang $(CLANG_BUILD)/cairn \
+	    $(CLANG_BUILD)/cairn-tests >/dev/null
 
 .PHONY: clean help
 clean: ## remove build/
 	rm -rf build compile_commands.json
 help: ## this list
-	@grep -hE '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | \
-	    awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z_.-]+:.*## ' $(MAKEFILE_LIST) | \
+	    awk -F ':.*## ' '{name[NR] = $$1; about[NR] = $$2; if (length($$1) > w) w = length($$1)} \
+	        END {for (i = 1; i <= NR; ++i) printf "  make %-" w "s  %s\n", name[i], about[i]}'
