@@ -34,11 +34,19 @@ static int end(void)
 
 /* ---------------------------------------------------------------- expiry */
 
-/* whether the answer says that the value has so many seconds left, give or take what passed */
-static bool has_seconds_left(http_conn_t *conn, const char *target, long seconds)
+/* the whole seconds that have passed since, and the two that rounding may add */
+static long seconds_since(int64_t ms)
+{
+    return (long)((monotonic_ms() - ms) / 1000) + 2;
+}
+
+/* whether the answer says that the value has so many seconds left, but for those that may have
+ * passed: it was given them no earlier than `since_ms` */
+static bool has_seconds_left(http_conn_t *conn, const char *target, long seconds, int64_t since_ms)
 {
     http_response_t res;
     long age = -1;
+    int64_t asked_ms = monotonic_ms();
     exchange(conn, "GET", target, NULL, NULL, 0, &res);
     CU_ASSERT_EQUAL_FATAL(res.status, 200);
     const char *text = http_header(&res, "cache-control");
@@ -47,7 +55,8 @@ static bool has_seconds_left(http_conn_t *conn, const char *target, long seconds
                     http_header(&res, "expires") != NULL;
     if (is_right) {
         long until = (long)(date_of(&res, "expires") - time(NULL));
-        is_right = age <= seconds && age >= seconds - 10 && labs(until - age) <= 3;
+        is_right = age <= seconds && age >= seconds - seconds_since(since_ms) &&
+                   labs(until - age) <= seconds_since(asked_ms);
     }
     if (!is_right)
         fprintf(stderr, "\n    %s: %s", target, text != NULL ? text : "no Cache-Control");
@@ -68,28 +77,29 @@ static bool never_expires(http_conn_t *conn, const char *target)
 static void a_time_to_live_is_told(void)
 {
     http_conn_t conn;
+    int64_t since_ms = monotonic_ms();
     site_open(&site, &conn);
     exchange_version(&conn, "PUT", "/v1/kv/ttl?ttl=90s", NULL, "1", 201);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 90));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 90, since_ms));
     exchange_version(&conn, "PUT", "/v1/kv/ttl", "Cairn-TTL: 2h\r\nCache-Control: no-store\r\n",
                      "1", 204);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 7200));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 7200, since_ms));
     exchange_version(&conn, "PUT", "/v1/kv/ttl?ttl=3m", "Cairn-TTL: 2h\r\n", "1", 204);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 180));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 180, since_ms));
     exchange_version(&conn, "PUT", "/v1/kv/ttl?a=b&ttl=36525d", NULL, "1", 204);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 36525L * 86400));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 36525L * 86400, since_ms));
     exchange_version(&conn, "PUT", "/v1/kv/ttl", NULL, "1", 204);
     CU_ASSERT(never_expires(&conn, "/v1/kv/ttl"));
 
     exchange_version(&conn, "PUT", "/v1/kv/ttl?ttl=1h", NULL, "1", 204);
     exchange_version(&conn, "POST", "/v1/incr/ttl", NULL, NULL, 200);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 3600));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 3600, since_ms));
     exchange_version(&conn, "POST", "/v1/append/ttl", NULL, "0", 204);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 3600));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 3600, since_ms));
     exchange_version(&conn, "POST", "/v1/incr/ttl?by=2&ttl=2h", NULL, NULL, 200);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 7200));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 7200, since_ms));
     exchange_version(&conn, "POST", "/v1/append/ttl", "Cairn-TTL: 1m\r\n", "", 204);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 60));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/ttl", 60, since_ms));
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/ttl", "22"));
     http_close(&conn);
 }
@@ -98,12 +108,13 @@ static void a_time_to_live_is_told(void)
 static void one_cache_control_is_told(void)
 {
     http_conn_t conn;
+    int64_t since_ms = monotonic_ms();
     http_response_t res;
     site_open(&site, &conn);
     exchange_version(&conn, "PUT", "/v1/kv/control", "Cache-Control: public, max-age=999999\r\n",
                      "1", 201);
     exchange_version(&conn, "POST", "/v1/incr/control?ttl=50s", NULL, NULL, 200);
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/control", 50));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/control", 50, since_ms));
     exchange(&conn, "GET", "/v1/kv/control", "If-None-Match: *\r\n", NULL, 0, &res);
     CU_ASSERT_EQUAL(res.status, 304);
     CU_ASSERT_EQUAL(http_header_count(&res, "cache-control"), 1);
@@ -376,6 +387,7 @@ static void a_crash_changes_nothing(void)
 {
     site_t own;
     http_conn_t conn;
+    int64_t since_ms = monotonic_ms();
     http_response_t res;
     char *large = noise(40 * KIB, 8);
     CU_ASSERT_EQUAL_FATAL(site_start(&own, TEMP_DIR_ON_DISK, NULL), 0);
@@ -400,7 +412,7 @@ static void a_crash_changes_nothing(void)
     CU_ASSERT(exchange_is_problem(&conn, "DELETE", "/v1/kv/short", NULL, NULL, 404, "not_found"));
     CU_ASSERT_EQUAL(exchange_version(&conn, "PUT", "/v1/kv/short", "If-Match: *\r\n", "y", 412), 0);
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/long", "42"));
-    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/long", 3600));
+    CU_ASSERT(has_seconds_left(&conn, "/v1/kv/long", 3600, since_ms));
     CU_ASSERT_EQUAL(
         exchange_version(&conn, "GET", "/v1/kv/long", tagged("If-None-Match", counted), NULL, 304),
         counted);
