@@ -180,6 +180,7 @@ static cairn_err_t note(cairn_recovery_t *r, const cairn_recovery_file_t *newest
 
 static cairn_err_t set_all_right(cairn_recovery_t *r)
 {
+    assert(r->count == 0 || r->files != NULL);
     uint64_t known_newest = r->dir->newest_first;
     cairn_recovery_file_t *unused =
         r->count != 0 && cairn_recovery_is_unused(r, &r->files[r->count - 1])
