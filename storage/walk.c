@@ -81,24 +81,36 @@ static cairn_err_t judge(const cairn_walk_t *walk)
                : CAIRN_ERR_DAMAGED;
 }
 
-cairn_err_t cairn_walk_look(cairn_walk_t *walk)
+/** where what is wanted lies in memory already, no call of the system is needed to know it */
+static cairn_err_t bring_in_some(cairn_walk_t *walk, uint64_t bytes)
+{
+    return cairn_residency_check(walk->segment, walk->at, bytes)
+               ? CAIRN_OK
+               : bring_in(walk->segment, walk->at, bytes);
+}
+
+/** copies head, key and meta, for which `bring` waits, and judges the head */
+static cairn_err_t look(cairn_walk_t *walk, cairn_err_t (*bring)(cairn_walk_t *, uint64_t bytes))
 {
     uint64_t head = CAIRN_RECORD_HEAD_BYTES;
-    if (walk->at >= walk->end)
-        return CAIRN_ERR_NOT_FOUND;
-    if (walk->end - walk->at < head)
+    if (walk->at > walk->end || walk->end - walk->at < head)
         return CAIRN_ERR_DAMAGED;
-    cairn_err_t err = bring_in_ahead(walk, head);
+    cairn_err_t err = bring(walk, head);
     if (err == CAIRN_OK)
         err = copy(walk, 0, &walk->record, head);
     if (err == CAIRN_OK && !measure(walk, &head))
         err = CAIRN_ERR_DAMAGED;
     if (err == CAIRN_OK)
-        err = bring_in_ahead(walk, head);
+        err = bring(walk, head);
     if (err == CAIRN_OK)
         err =
             copy(walk, CAIRN_RECORD_HEAD_BYTES, &walk->record + 1, head - CAIRN_RECORD_HEAD_BYTES);
     return err == CAIRN_OK ? judge(walk) : err;
+}
+
+cairn_err_t cairn_walk_look(cairn_walk_t *walk)
+{
+    return walk->at < walk->end ? look(walk, bring_in_ahead) : CAIRN_ERR_NOT_FOUND;
 }
 
 void cairn_walk_step(cairn_walk_t *walk)
@@ -106,31 +118,10 @@ void cairn_walk_step(cairn_walk_t *walk)
     walk->at += cairn_record_bytes(&walk->record);
 }
 
-/** where what is wanted lies in memory already, no call of the system is needed to know it */
-static cairn_err_t bring_in_some(const cairn_walk_t *walk, uint64_t bytes)
-{
-    return cairn_residency_check(walk->segment, walk->at, bytes)
-               ? CAIRN_OK
-               : bring_in(walk->segment, walk->at, bytes);
-}
-
 cairn_err_t cairn_walk_look_at(cairn_walk_t *walk, uint64_t at)
 {
-    uint64_t head = CAIRN_RECORD_HEAD_BYTES;
     walk->at = walk->_brought_in = at;
-    if (at > walk->end || walk->end - at < head)
-        return CAIRN_ERR_DAMAGED;
-    cairn_err_t err = bring_in_some(walk, head);
-    if (err == CAIRN_OK)
-        err = copy(walk, 0, &walk->record, head);
-    if (err == CAIRN_OK && !measure(walk, &head))
-        err = CAIRN_ERR_DAMAGED;
-    if (err == CAIRN_OK)
-        err = bring_in_some(walk, head);
-    if (err == CAIRN_OK)
-        err =
-            copy(walk, CAIRN_RECORD_HEAD_BYTES, &walk->record + 1, head - CAIRN_RECORD_HEAD_BYTES);
-    return err == CAIRN_OK ? judge(walk) : err;
+    return look(walk, bring_in_some);
 }
 
 cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room)
