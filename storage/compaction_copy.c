@@ -105,16 +105,10 @@ static void step_over(walk_t *walk)
 
 /* ---------------------------------------------------------------- judging a record */
 
-/** a cairn_index_match_cb that reads no record */
-static bool is_at(void *ctx, cairn_loc_t loc)
-{
-    return *(const cairn_loc_t *)ctx == loc;
-}
-
 static bool is_live(const cairn_copying_t *c, const walk_t *walk)
 {
     cairn_loc_t here = loc_of(walk), found;
-    return cairn_index_find(c->parts->index, walk->key.hash, is_at, &here, &found);
+    return cairn_index_find(c->parts->index, walk->key.hash, cairn_probe_is_at, &here, &found);
 }
 
 /** whether no older record of any key can be on disk for which this one would have to stay */
@@ -327,7 +321,7 @@ static void forget_expired(const cairn_copying_t *c, const walk_t *origin)
 {
     cairn_loc_t here = loc_of(origin), old;
     if (cairn_record_type(&origin->head) == CAIRN_RECORD_PUT && has_expired(c, origin))
-        cairn_index_remove(c->parts->index, origin->key.hash, is_at, &here, &old);
+        cairn_index_remove(c->parts->index, origin->key.hash, cairn_probe_is_at, &here, &old);
 }
 
 /** a step over a record of an input, and over its copy if there is one */

@@ -88,6 +88,11 @@ bool cairn_probe_match(void *ctx, cairn_loc_t loc)
     return l.is_match;
 }
 
+bool cairn_probe_is_at(void *ctx, cairn_loc_t loc)
+{
+    return *(const cairn_loc_t *)ctx == loc;
+}
+
 void cairn_probe_prefetch(void *ctx, cairn_loc_t loc)
 {
     const cairn_probe_t *probe = ctx;

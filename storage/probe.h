@@ -27,6 +27,10 @@ bool cairn_probe_is_seen(const cairn_space_t *space, const cairn_seen_t *seen, c
 /** The cairn_index_match_cb of storage; `ctx` is a cairn_probe_t. */
 bool cairn_probe_match(void *ctx, cairn_loc_t loc);
 
+/** A cairn_index_match_cb that reads no record: whether it is the cairn_loc_t that `ctx` points to.
+ */
+bool cairn_probe_is_at(void *ctx, cairn_loc_t loc);
+
 /** The cairn_index_prefetch_cb that goes with it. */
 void cairn_probe_prefetch(void *ctx, cairn_loc_t loc);
 

@@ -12,6 +12,7 @@
 
 #include "storage/guard.h"
 #include "storage/os.h"
+#include "storage/probe.h"
 #include "storage/recovery_internal.h"
 
 /** longer names are none of ours */
@@ -87,11 +88,6 @@ void cairn_recovery_take_back(cairn_recovery_t *r)
 
 /* ---------------------------------------------------------------- entries left over */
 
-static bool is_at(void *ctx, cairn_loc_t loc)
-{
-    return *(const cairn_loc_t *)ctx == loc;
-}
-
 /** a walk over a superseded segment, which the disk may fail to deliver */
 typedef struct st_clearing_t {
     cairn_recovery_t *recovery;
@@ -111,7 +107,7 @@ static void clear_record(clearing_t *c)
     if (cairn_record_type(r) == CAIRN_RECORD_PUT) {
         cairn_key_t key = cairn_key(c->recovery->dir->hash_seed, cairn_record_key(r), r->key_bytes);
         cairn_loc_t here = cairn_segment_loc(c->segment, c->at), old;
-        cairn_index_remove(c->recovery->out->index, key.hash, is_at, &here, &old);
+        cairn_index_remove(c->recovery->out->index, key.hash, cairn_probe_is_at, &here, &old);
     }
     c->at += cairn_record_bytes(r);
 }
