@@ -42,7 +42,7 @@ static void rot(const char *dir, const char *key)
 
 static void put_some(fixture_t *f)
 {
-    char key[16], value[1500];
+    char key[24], value[1500];
     memset(value, 'v', sizeof(value) - 1);
     value[sizeof(value) - 1] = '\0';
     for (int i = 0; i < 100; ++i) {
