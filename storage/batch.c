@@ -74,19 +74,13 @@ void cairn_store_warm(cairn_store_t *store, const cairn_key_t *key, bool whole)
         wait_for(store, loc);
 }
 
-/** a cairn_index_match_cb that reads no record */
-static bool is_at(void *ctx, cairn_loc_t loc)
-{
-    return *(const cairn_loc_t *)ctx == loc;
-}
-
 bool cairn_store_is_live(cairn_store_t *store, const cairn_segment_t *segment, uint64_t offset,
                          const cairn_key_t *key, uint64_t version)
 {
     cairn_probe_t probe = {.space = store->space, .key = key, .may_wait = true};
     cairn_loc_t here = cairn_segment_loc(segment, offset), loc;
     cairn_record_t there;
-    if (cairn_index_find(store->index, key->hash, is_at, &here, &loc))
+    if (cairn_index_find(store->index, key->hash, cairn_probe_is_at, &here, &loc))
         return true;
     cairn_store_warm(store, key, false);
     if (!cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, &loc))

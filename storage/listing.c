@@ -345,12 +345,6 @@ static bool has_expired(cairn_listing_reader_t *reader, uint64_t expiry_ms)
     return true;
 }
 
-/** a cairn_index_match_cb that reads no record */
-static bool is_at(void *ctx, cairn_loc_t loc)
-{
-    return *(const cairn_loc_t *)ctx == loc;
-}
-
 /** what stands in the record beside what the table says */
 static cairn_err_t read_record(cairn_listing_reader_t *reader, cairn_segment_t *segment,
                                const cairn_keytable_entry_t *entry, cairn_row_t *row)
@@ -406,7 +400,7 @@ static cairn_err_t make_row(cairn_listing_reader_t *reader, cairn_segment_t *seg
     cairn_key_t key = cairn_store_key(store, reader->key, reader->key_bytes);
     cairn_loc_t here = cairn_segment_loc(segment, entry->offset), found;
     *row = (cairn_row_t){.key = {key.bytes, key.count}};
-    if (!cairn_index_find(store->index, key.hash, is_at, &here, &found))
+    if (!cairn_index_find(store->index, key.hash, cairn_probe_is_at, &here, &found))
         return look_up(reader, &key, row);
     row->version = entry->version;
     row->value_bytes = entry->value_bytes;

@@ -68,24 +68,11 @@ static unsigned fill(fixture_t *f)
     return count;
 }
 
-static bool put_comes_through(fixture_t *f, unsigned i)
+/** until there is room for it; deletes go on where puts do not, though they too may have to wait */
+static bool comes_through(fixture_t *f, cairn_err_t (*write)(fixture_t *f, unsigned i), unsigned i)
 {
     for (unsigned waited_ms = 0; waited_ms < WAIT_MS_MAX; waited_ms += 20) {
-        cairn_err_t err = put(f, i);
-        if (err == CAIRN_OK)
-            return true;
-        CU_ASSERT_EQUAL_FATAL(err, CAIRN_ERR_DISK_FULL);
-        cairn_thread_quiescent();
-        usleep(20000);
-    }
-    return false;
-}
-
-/** deletes go on where puts do not, though they too may have to wait for room */
-static bool delete_comes_through(fixture_t *f, unsigned i)
-{
-    for (unsigned waited_ms = 0; waited_ms < WAIT_MS_MAX; waited_ms += 20) {
-        cairn_err_t err = delete (f, i);
+        cairn_err_t err = write(f, i);
         if (err == CAIRN_OK)
             return true;
         CU_ASSERT_EQUAL_FATAL(err, CAIRN_ERR_DISK_FULL);
@@ -105,10 +92,10 @@ static void fill_and_heal(fixture_t *f, uint64_t max_bytes)
     CU_ASSERT_EQUAL(delete (f, 0), CAIRN_OK);
     for (unsigned i = 1; i < count; ++i)
         if (i % 10 != 0)
-            CU_ASSERT_FATAL(delete_comes_through(f, i));
+            CU_ASSERT_FATAL(comes_through(f, delete, i));
     /* more than was ever free at once: it comes back again and again */
     for (unsigned i = 0; i < count / 2; ++i)
-        CU_ASSERT_FATAL(put_comes_through(f, count + i));
+        CU_ASSERT_FATAL(comes_through(f, put, count + i));
     for (unsigned i = 0; i < count; i += 10)
         if (i != 0)
             CU_ASSERT_FALSE(fixture_has(f, key_of(i, room).base, NULL));
@@ -151,7 +138,7 @@ static void overwriting_under_a_limit(void)
     f.options.path = NULL;
     start(&f, limit);
     for (unsigned i = 0; i < 12000; ++i)
-        CU_ASSERT_FATAL(put_comes_through(&f, i * 7919 % 900));
+        CU_ASSERT_FATAL(comes_through(&f, put, i * 7919 % 900));
     CU_ASSERT(cairn_segments_bytes(&f.store->segments) <= limit);
     fixture_dispose(&f);
 }
