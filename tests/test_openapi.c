@@ -478,6 +478,22 @@ static void the_document_is_whole(void)
     json_decref(ids);
 }
 
+/* the paths of the contract: all are described, and nothing else is */
+static void every_path_is_described(void)
+{
+    char paths[] = "/v1/kv/{key} /v1/incr/{key} /v1/append/{key} /v1/sync /v1/batch /v1/keys "
+                   "/v1/scan /v1/changes /set /get /delete /livez /readyz /metrics /v1/stats "
+                   "/v1/admin/snapshot /v1/admin/compact / /dashboard";
+    const json_t *described = json_object_get(doc, "paths");
+    size_t count = 0;
+    for (char *path = strtok(paths, " "); path != NULL; path = strtok(NULL, " "), ++count)
+        if (json_object_get(described, path) == NULL) {
+            fprintf(stderr, "\n    not described: %s\n", path);
+            CU_FAIL("a path is not described");
+        }
+    CU_ASSERT_EQUAL(json_object_size(described), count);
+}
+
 typedef struct st_codes_t {
     bool found[CAIRN_PROBLEM_COUNT];
 } codes_t;
@@ -567,6 +583,7 @@ void suite_openapi(void)
 {
     CU_pSuite s = CU_add_suite("openapi: docs/openapi.yaml is true", start, end);
     CU_add_test(s, "its references lead somewhere", the_document_is_whole);
+    CU_add_test(s, "every path is described, and nothing else", every_path_is_described);
     CU_add_test(s, "every problem has an example", every_problem_has_an_example);
     CU_add_test(s, "a wrong example is noticed", wrong_examples_are_noticed);
     CU_add_test(s, "every example of an operation holds", examples_of_operations);
