@@ -66,6 +66,7 @@ static const suite_t suites[] = {
     {"http_pages", suite_http_pages},
     {"http_status", suite_http_status},
     {"http_faults", suite_http_faults},
+    {"http_expiry", suite_http_expiry},
     {"http_framing", suite_http_framing},
     {"http_hostile", suite_http_hostile},
     {"http_limits", suite_http_limits},

@@ -52,6 +52,7 @@ void suite_openapi(void);
 void suite_http_pages(void);
 void suite_http_status(void);
 void suite_http_faults(void);
+void suite_http_expiry(void);
 void suite_http_framing(void);
 void suite_http_hostile(void);
 void suite_http_limits(void);

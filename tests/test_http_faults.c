@@ -1,5 +1,5 @@
 /*
- * What clients are told when the disk fails, is full, or lies; and when the clock is set back.
+ * What clients are told when the disk fails, is full, or lies.
  *
  * Over real sockets, against a server whose system is staged (tests/staged_site.h).
  */
@@ -350,84 +350,6 @@ static void a_value_is_damaged(void)
     staged_site_end(&staged);
 }
 
-/* ---------------------------------------------------------------- the clock */
-
-#define NOON_MS UINT64_C(1750000000000)
-
-/* whether every path says that the key, which had a time to live, is there, or is gone */
-static bool all_say(http_conn_t *conn, bool is_there)
-{
-    static const struct {
-        const char *method, *target, *headers, *body;
-        int there, gone;
-    } rows[] = {
-        {"GET", "/v1/kv/k", NULL, NULL, 200, 404},
-        {"HEAD", "/v1/kv/k", NULL, NULL, 200, 404},
-        {"GET", "/get?key=k", NULL, NULL, 200, 404},
-        {"PUT", "/v1/kv/k", "If-Match: \"999\"\r\n", "x", 412, 412},
-        {"PUT", "/v1/kv/k", "If-Match: *, \r\n", "x", 400, 400},
-        {"GET", "/v1/kv/k", "If-None-Match: *\r\n", NULL, 304, 404},
-        {"POST", "/v1/incr/k", "If-Match: \"999\"\r\n", NULL, 412, 412},
-        {"DELETE", "/v1/kv/k", "If-Match: \"999\"\r\n", NULL, 412, 412},
-    };
-    http_response_t res;
-    bool all = true;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
-        exchange(conn, rows[i].method, rows[i].target, rows[i].headers, rows[i].body,
-                 rows[i].body != NULL ? strlen(rows[i].body) : 0, &res);
-        bool as_it_should = res.status == (is_there ? rows[i].there : rows[i].gone);
-        /* the version of what is there is told with a 412, and none of what is gone */
-        if (res.status == 412)
-            as_it_should &= (http_header(&res, "etag") != NULL) == is_there;
-        if (!as_it_should)
-            fprintf(stderr, "\n    %s %s: %d", rows[i].method, rows[i].target, res.status);
-        all &= as_it_should;
-        http_response_dispose(&res);
-    }
-    static const char batch[] = "{\"op\":\"get\",\"key\":\"k\"}\n"
-                                "{\"op\":\"get\",\"key\":\"k\",\"if_match\":\"*\"}\n"
-                                "{\"op\":\"delete\",\"key\":\"k\",\"if_match\":\"999\"}\n";
-    exchange(conn, "POST", "/v1/batch", NULL, batch, sizeof(batch) - 1, &res);
-    all &= (strstr(res.body, "{\"status\":200,") != NULL) == is_there &&
-           (strstr(res.body, "\"status\":404") != NULL) == !is_there;
-    http_response_dispose(&res);
-    return all;
-}
-
-/* what has expired by the clock stays so when the clock is set back, over a restart too */
-static void the_clock_is_set_back(void)
-{
-    http_conn_t conn;
-    staged_site_start(&staged, NULL);
-    staged_site_set_clock(&staged, NOON_MS);
-    site_open(&staged.site, &conn);
-    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/k?ttl=10s", "1"), 201);
-    staged_site_set_clock(&staged, NOON_MS + 9999);
-    CU_ASSERT(all_say(&conn, true));
-    staged_site_set_clock(&staged, NOON_MS + 10000);
-    CU_ASSERT(all_say(&conn, false));
-    staged_site_set_clock(&staged, NOON_MS + 1000);
-    CU_ASSERT(all_say(&conn, false));
-
-    /* the log has seen this time: a restart goes on from there, whatever the clock says */
-    staged_site_set_clock(&staged, NOON_MS + 20000);
-    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/other", "1"), 201);
-    http_close(&conn);
-    for (int i = 0; i < 2; ++i) { /* after a crash, and after a stop */
-        int ended = i == 0 ? server_kill(&staged.site.server) : server_stop(&staged.site.server);
-        CU_ASSERT_EQUAL(ended == 0, i == 1);
-        staged_site_set_clock(&staged, NOON_MS + 2000);
-        staged_site_start_again(&staged, NULL);
-        site_open(&staged.site, &conn);
-        CU_ASSERT(all_say(&conn, false));
-        http_close(&conn);
-    }
-    site_open(&staged.site, &conn);
-    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/k", "2"), 201); /* created: there was none */
-    http_close(&conn);
-    staged_site_end(&staged);
-}
-
 void suite_http_faults(void)
 {
     CU_pSuite s = CU_add_suite("http_faults: what clients are told of it", NULL, NULL);
@@ -438,5 +360,4 @@ void suite_http_faults(void)
     CU_add_test(s, "no memory, until there is some again", there_is_no_memory);
     CU_add_test(s, "a full queue", the_queue_is_full);
     CU_add_test(s, "a damaged value", a_value_is_damaged);
-    CU_add_test(s, "a clock that is set back revives nothing", the_clock_is_set_back);
 }
