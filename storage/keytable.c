@@ -67,32 +67,51 @@ static const char *header_fault(const cairn_keytable_header_t *h, const cairn_se
     return NULL;
 }
 
-/** whether the parts of the index lie in it, and the blocks one behind the other before it */
+/** whether the places are in the segment, one behind the other */
+static bool places_are_sound(const cairn_keytable_t *t)
+{
+    cairn_keytable_place_t before = {.version = 0, .offset = CAIRN_SEGMENT_HEADER_BYTES - 1};
+    for (uint64_t i = 0; i < t->header.place_count; ++i) {
+        cairn_keytable_place_t place = t->places[i];
+        if (place.version <= before.version || place.offset <= before.offset ||
+            place.offset >= t->header.end || place.offset % CAIRN_RECORD_ALIGN != 0)
+            return false;
+        before = place;
+    }
+    return true;
+}
+
+/** whether the blocks are one behind the other before the index, and their keys in it */
 static bool index_is_sound(const cairn_keytable_t *t)
 {
     const cairn_keytable_header_t *h = &t->header;
-    uint64_t heap = h->index_bytes, at = CAIRN_KEYTABLE_HEADER_BYTES, entries = 0;
-    uint64_t blocks_bytes = ((uint64_t)h->block_count + 1) * sizeof(*t->blocks);
-    if (blocks_bytes > heap || h->place_count > (heap - blocks_bytes) / sizeof(*t->places))
-        return false;
-    heap -= blocks_bytes + h->place_count * sizeof(*t->places);
+    uint64_t at = CAIRN_KEYTABLE_HEADER_BYTES, entries = 0;
+    uint64_t heap = (uint64_t)((const uint8_t *)t->index + h->index_bytes - t->keys);
     for (size_t i = 0; i <= h->block_count; ++i) {
         const cairn_keytable_block_t *b = &t->blocks[i];
         bool is_end = i == h->block_count;
         if (b->at != at || b->bytes > CAIRN_KEYTABLE_BLOCK_BYTES || (b->bytes == 0) != is_end ||
-            (b->count == 0) != is_end || b->key_at > heap || b->key_bytes > heap - b->key_at)
+            (b->count == 0) != is_end || b->key_at > heap || b->key_bytes > heap - b->key_at ||
+            b->key_bytes > CAIRN_KEY_BYTES_MAX)
             return false;
         at += b->bytes;
         entries += b->count;
     }
-    return at == h->index_at && entries == h->entry_count;
+    return at == h->index_at && entries == h->entry_count && places_are_sound(t);
 }
 
-static void find_parts(cairn_keytable_t *t)
+/** where the parts of the index begin; false if they do not fit */
+static bool find_parts(cairn_keytable_t *t)
 {
+    const cairn_keytable_header_t *h = &t->header;
+    uint64_t blocks_bytes = ((uint64_t)h->block_count + 1) * sizeof(*t->blocks);
+    if (blocks_bytes > h->index_bytes ||
+        h->place_count > (h->index_bytes - blocks_bytes) / sizeof(*t->places))
+        return false;
     t->blocks = t->index;
-    t->places = (const cairn_keytable_place_t *)(t->blocks + t->header.block_count + 1);
-    t->keys = (const uint8_t *)(t->places + t->header.place_count);
+    t->places = (const cairn_keytable_place_t *)(t->blocks + h->block_count + 1);
+    t->keys = (const uint8_t *)(t->places + h->place_count);
+    return true;
 }
 
 cairn_err_t cairn_keytable_read_index(cairn_keytable_t *t, int fd)
@@ -111,8 +130,7 @@ cairn_err_t cairn_keytable_read_index(cairn_keytable_t *t, int fd)
     }
     if (XXH3_64bits(t->index, h->index_bytes) != h->index_sum)
         return CAIRN_ERR_CORRUPT;
-    find_parts(t);
-    return index_is_sound(t) ? CAIRN_OK : CAIRN_ERR_CORRUPT;
+    return find_parts(t) && index_is_sound(t) ? CAIRN_OK : CAIRN_ERR_CORRUPT;
 }
 
 cairn_err_t cairn_keytable_map(cairn_keytable_t *t, int fd)

@@ -1,7 +1,7 @@
 /*
- * tests/fuzz/batch.c - the lines of a batch.
+ * tests/fuzz/batch.c - the lines of a batch, by both of their readers.
  */
-#include "server/batch_parse.h"
+#include "server/batch_gets.h"
 
 #include <string.h>
 
@@ -22,6 +22,24 @@ static cairn_store_t *open_store(void)
     return store;
 }
 
+/* what the quick reader takes, the whole one has taken alike */
+static void read_quickly(cairn_bytes_t body, const cairn_batch_limits_t *limits,
+                         const cairn_batch_ops_t *whole)
+{
+    cairn_batch_ops_t quick = {.list = NULL};
+    if (cairn_batch_gets_parse(body, limits, &quick)) {
+        MUST(whole != NULL && !whole->is_decided && whole->count == quick.count);
+        for (size_t i = 0; i < quick.count; ++i) {
+            const cairn_key_t *key = &whole->list[i].write->key;
+            MUST(key->hash == quick.gets[i].hash && key->count == quick.gets[i].count &&
+                 memcmp(key->bytes, quick.gets[i].bytes, key->count) == 0);
+        }
+    } else {
+        MUST(quick.count == 0 && quick.gets == NULL);
+    }
+    cairn_batch_ops_dispose(&quick);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     cairn_batch_limits_t limits = {.ops_max = 64, .value_bytes_max = 4096, .store = open_store()};
@@ -30,10 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     memset(&ops, 0, sizeof(ops));
     memset(&fault, 0, sizeof(fault));
     cairn_bytes_t body = {bytes, count};
-    if (cairn_batch_parse(body, &limits, &ops, &fault))
+    bool is_good = cairn_batch_parse(body, &limits, &ops, &fault);
+    if (is_good)
         MUST(ops.count <= limits.ops_max);
     else
         MUST(fault.detail[0] != '\0');
+    read_quickly(body, &limits, is_good ? &ops : NULL);
     cairn_batch_ops_dispose(&ops);
     return 0;
 }

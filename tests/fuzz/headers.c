@@ -1,8 +1,10 @@
 /*
- * tests/fuzz/headers.c - ranges, conditions, dates, numbers: what clients write into headers.
+ * tests/fuzz/headers.c - ranges, conditions, dates, numbers, times: what clients write into
+ * headers.
  */
 #include "server/conditions.h"
 #include "server/range.h"
+#include "server/units.h"
 #include "storage/store.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -40,5 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     cairn_conditions_parse_date(text, &number);
     cairn_conditions_parse_etag(text, &number);
     cairn_number_parse(bytes, count, &by);
+    cairn_units_parse_ms((const char *)bytes, count, &number);    /* Cairn-TTL */
+    cairn_units_parse_count((const char *)bytes, count, &number); /* Last-Event-ID */
     return 0;
 }
