@@ -27,8 +27,9 @@
 static const char help[] =
     "cairn verify - checks a store that no server has open, to the last byte\n"
     "\n"
-    "Every record, every footer and the chain of all of them is read and checked. Nothing is\n"
-    "changed. What is damaged is named with its file and place.\n"
+    "Every record, every footer and the chain of all of them is read and checked, and so are the\n"
+    "files that only make a start faster: each key table against its segment, the checkpoint.\n"
+    "Nothing is changed. What is damaged is named with its file and place.\n"
     "\n"
     "Usage:\n"
     "  cairn verify DIR [--json]\n"
@@ -184,8 +185,10 @@ static void print_file(const cairn_verify_file_t *f)
     char size[CAIRN_UNITS_TEXT_BYTES];
     format_size(f->bytes, size);
     printf("%-26s %s  %s", f->name, f->problem != NULL ? "DAMAGED" : f->verdict, size);
-    if (strcmp(f->kind, "checkpoint") == 0)
+    if (strcmp(f->kind, CAIRN_VERIFY_CHECKPOINT) == 0)
         printf("  the index up to version %" PRIu64, f->last_version);
+    if (f->keys != 0)
+        printf("  %" PRIu64 " keys", f->keys);
     if (f->records != 0)
         printf("  %" PRIu64 " records, versions %" PRIu64 " to %" PRIu64, f->records,
                f->first_version, f->last_version);
@@ -202,6 +205,8 @@ static void print_file_json(const cairn_verify_file_t *f)
     cairn_json_text_add(&json, "{\"file\":\"%s\",\"kind\":\"%s\",\"verdict\":\"%s\"", f->name,
                         f->kind, f->verdict);
     cairn_json_text_add(&json, ",\"bytes\":%" PRIu64 ",\"records\":%" PRIu64, f->bytes, f->records);
+    if (strcmp(f->kind, CAIRN_VERIFY_KEYTABLE) == 0)
+        cairn_json_text_add(&json, ",\"keys\":%" PRIu64, f->keys);
     cairn_json_text_add(&json, ",\"first_version\":%" PRIu64 ",\"last_version\":%" PRIu64,
                         f->first_version, f->last_version);
     cairn_json_text_add(&json, ",\"damaged\":%" PRIu64, f->damaged);
@@ -223,7 +228,9 @@ static void on_file(void *ctx, const cairn_verify_file_t *file)
     fflush(stdout);
 }
 
-static void print_summary(const command_t *command, const cairn_verify_result_t *r, bool is_clean)
+/** `is_told`: all that is wrong is wrong with a file */
+static void print_summary(const command_t *command, const cairn_verify_result_t *r, bool is_clean,
+                          bool is_told)
 {
     char size[CAIRN_UNITS_TEXT_BYTES];
     double seconds = (double)(cairn_monotonic_ms() - command->began_ms) / 1000;
@@ -241,9 +248,15 @@ static void print_summary(const command_t *command, const cairn_verify_result_t 
     if (command->dump == NULL)
         printf(", up to version %" PRIu64, r->last_version);
     if (r->bad_files != 0)
-        printf("; %" PRIu64 " files are damaged, in %" PRIu64 " places", r->bad_files, r->damaged);
+        printf("; %" PRIu64 " files are damaged", r->bad_files);
+    if (r->damaged != 0)
+        printf(", in %" PRIu64 " places", r->damaged);
     printf("; %.1f s\n", seconds);
-    if (!is_clean)
+    if (is_told && r->bad_files != 0 && r->bad_aids == r->bad_files)
+        printf(
+            "What to do: nothing. No record is lost: the next start does without these files, and "
+            "makes them\nanew.\n");
+    else if (!is_clean)
         printf("What to do: restore the store from a backup or snapshot.\n");
 }
 
@@ -311,6 +324,6 @@ int cairn_verify(int argc, char **argv)
             fprintf(stderr, "cairn: %s: %s\n", command.path, cairn_strerror(err));
         return EXIT_UNKNOWN;
     }
-    print_summary(&command, &result, err == CAIRN_OK);
+    print_summary(&command, &result, err == CAIRN_OK, errmsg[0] == '\0');
     return err == CAIRN_OK ? EXIT_CLEAN : EXIT_DAMAGED;
 }

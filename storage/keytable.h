@@ -132,6 +132,16 @@ void cairn_keytable_close(cairn_keytable_t *table);
 /** Reads all of it: every block, the order of the keys. Errors: DAMAGED, IO, NOMEM. */
 cairn_err_t cairn_keytable_verify(const cairn_keytable_t *table);
 
+/**
+ * Compares a table with its segment: each entry with the last record of its key, and that no key is
+ * missing. Takes as long, and as much memory, as making one.
+ *
+ * `go_on` as above. Errors: CORRUPT: they do not agree; DAMAGED, IO: of the table or the segment;
+ * NOMEM, CANCELLED.
+ */
+cairn_err_t cairn_keytable_check(const cairn_keytable_t *table, cairn_segment_t *segment,
+                                 bool (*go_on)(void *ctx), void *ctx);
+
 uint64_t cairn_keytable_entry_count(const cairn_keytable_t *table);
 uint64_t cairn_keytable_file_bytes(const cairn_keytable_t *table);
 

@@ -1,8 +1,10 @@
 /*
- * storage/keytable_make.c - making the key table of a sealed segment.
+ * storage/keytable_make.c - making the key table of a sealed segment, and checking one that is
+ * there.
  *
  * In order: the places of all records are collected in one walk, sorted by key, and then each
- * record's head is read again and its entry written. Memory: 16 bytes a record, while it lasts.
+ * record's head is read again and its entry written, or compared. Memory: 16 bytes a record, while
+ * it lasts.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -145,16 +147,23 @@ static bool begin_block(making_t *m, cairn_bytes_t key)
     return add(&m->blocks, &block, sizeof(block)) && add(&m->keys, key.base, key.count);
 }
 
-static cairn_err_t add_entry(making_t *m, const cairn_walk_t *walk)
+/** the entry of the record that the walk looks at */
+static cairn_keytable_entry_t entry_of(const cairn_walk_t *walk)
 {
     const cairn_record_t *r = &walk->record;
-    cairn_keytable_entry_t entry = {.version = r->version,
+    return (cairn_keytable_entry_t){.version = r->version,
                                     .offset = walk->at,
                                     .expiry = cairn_record_expiry_ms(r) |
                                               (uint64_t)cairn_record_type(r) << 48,
                                     .value_bytes = r->value_bytes,
                                     .key_bytes = r->key_bytes,
                                     .meta_bytes = r->meta_bytes};
+}
+
+static cairn_err_t add_entry(making_t *m, const cairn_walk_t *walk)
+{
+    const cairn_record_t *r = &walk->record;
+    cairn_keytable_entry_t entry = entry_of(walk);
     size_t bytes = sizeof(entry) + r->key_bytes;
     cairn_err_t err = CAIRN_OK;
     if (m->piece.count != m->block_at &&
@@ -295,4 +304,64 @@ cairn_err_t cairn_keytable_make(cairn_keytable_t **made, cairn_segment_t *segmen
     }
     *made = table;
     return CAIRN_OK;
+}
+
+/* ---------------------------------------------------------------- checking one */
+
+/** the next entry of the table against the record of which it should be */
+static cairn_err_t compare_entry(cairn_keytable_cursor_t *cursor, cairn_walk_t *walk, uint64_t at)
+{
+    cairn_err_t err = cairn_keytable_next(cursor);
+    if (err != CAIRN_OK)
+        return err == CAIRN_ERR_NOT_FOUND ? CAIRN_ERR_CORRUPT : err;
+    err = cairn_walk_look_at(walk, at);
+    if (err != CAIRN_OK)
+        return err;
+    cairn_keytable_entry_t wanted = entry_of(walk);
+    cairn_bytes_t key = {cairn_record_key(&walk->record), walk->record.key_bytes};
+    bool is_alike = memcmp(&wanted, &cursor->entry, sizeof(wanted)) == 0 &&
+                    cairn_key_compare(key, cursor->key) == 0;
+    return is_alike ? CAIRN_OK : CAIRN_ERR_CORRUPT;
+}
+
+static cairn_err_t compare_entries(const making_t *m, const cairn_keytable_t *table)
+{
+    const cairn_keyplace_t *sorted = (const cairn_keyplace_t *)m->sorted.bytes;
+    cairn_keytable_cursor_t cursor = {.table = table};
+    cairn_walk_t walk;
+    cairn_err_t err = CAIRN_OK;
+    cairn_walk_begin(&walk, m->segment, CAIRN_SEGMENT_HEADER_BYTES, m->end);
+    for (uint64_t i = 0; i < m->entry_count && err == CAIRN_OK; ++i) {
+        err = compare_entry(&cursor, &walk, (uint64_t)sorted[i].place * CAIRN_RECORD_ALIGN);
+        if (err == CAIRN_OK && (i & 4095) == 0 && !may_go_on(m))
+            err = CAIRN_ERR_CANCELLED;
+    }
+    if (err == CAIRN_OK) {
+        err = cairn_keytable_next(&cursor);
+        err = err == CAIRN_ERR_NOT_FOUND ? CAIRN_OK : err == CAIRN_OK ? CAIRN_ERR_CORRUPT : err;
+    }
+    cairn_keytable_cursor_dispose(&cursor);
+    return err;
+}
+
+cairn_err_t cairn_keytable_check(const cairn_keytable_t *table, cairn_segment_t *segment,
+                                 bool (*go_on)(void *ctx), void *ctx)
+{
+    making_t m = {.segment = segment,
+                  .go_on = go_on,
+                  .ctx = ctx,
+                  .fd = -1,
+                  .end = atomic_load_explicit(&segment->end, memory_order_acquire)};
+    cairn_err_t err = collect(&m);
+    if (err == CAIRN_OK)
+        err = sort(&m);
+    size_t places_bytes = table->header.place_count * sizeof(*table->places);
+    if (err == CAIRN_OK &&
+        (m.places.count != places_bytes ||
+         (places_bytes != 0 && memcmp(m.places.bytes, table->places, places_bytes) != 0)))
+        err = CAIRN_ERR_CORRUPT;
+    if (err == CAIRN_OK)
+        err = compare_entries(&m, table);
+    dispose(&m);
+    return err;
 }

@@ -19,41 +19,14 @@
 #include "storage/os.h"
 #include "storage/scan.h"
 #include "storage/survey.h"
+#include "storage/verify_internal.h"
 
 /** pages are asked for ahead of the walk in pieces of this size, and progress is told after each */
 #define AHEAD_BYTES ((uint64_t)4 << 20)
 
-typedef struct st_name_t {
-    char text[CAIRN_SEGMENT_NAME_BYTES];
-    uint64_t first_version; /* UINT64_MAX: the spare */
-    uint32_t generation;
-} name_t;
-
-/** where the log has come to, file by file */
-typedef struct st_place_t {
-    uint64_t last_version;
-    uint64_t first_version, end, salt; /* of the last segment */
-    uint32_t generation;
-    cairn_chain_t chain;
-    bool is_known; /* nothing before it was missing or damaged */
-} place_t;
-
-typedef struct st_verify_t {
-    const cairn_verify_options_t *options;
-    cairn_verify_result_t *result;
-    cairn_dir_t dir;
-    cairn_space_t *space;
-    name_t *names;
-    size_t count, room;
-    uint64_t bytes_total, bytes_done;
-    place_t place;
-    bool is_cancelled;
-    char *errmsg;
-} verify_t;
-
 /** a segment under the eye */
 typedef struct st_inspection_t {
-    verify_t *verify;
+    cairn_verify_t *verify;
     cairn_segment_t *segment;
     cairn_verify_file_t file;
     char problem[240];
@@ -83,16 +56,18 @@ static void find_fault(inspection_t *in, const char *format, ...)
 
 static bool on_entry(void *ctx, const char *entry)
 {
-    verify_t *v = ctx;
-    name_t name = {.first_version = UINT64_MAX};
+    cairn_verify_t *v = ctx;
+    cairn_verify_name_t name = {.first_version = UINT64_MAX};
     if (strcmp(entry, CAIRN_SPARE_NAME) != 0 &&
         !cairn_segment_name_parse(entry, &name.first_version, &name.generation))
         return true;
     if (v->count == v->room) {
         size_t room = v->room != 0 ? 2 * v->room : 64;
-        name_t *names = cairn_os->alloc(room * sizeof(*names));
-        if (names == NULL)
+        cairn_verify_name_t *names = cairn_os->alloc(room * sizeof(*names));
+        if (names == NULL) {
+            v->is_out_of_memory = true;
             return false;
+        }
         if (v->count != 0)
             memcpy(names, v->names, v->count * sizeof(*names));
         cairn_os->free(v->names);
@@ -107,13 +82,13 @@ static bool on_entry(void *ctx, const char *entry)
 /** what replaced others comes before them */
 static int by_version(const void *a, const void *b)
 {
-    const name_t *x = a, *y = b;
+    const cairn_verify_name_t *x = a, *y = b;
     if (x->first_version != y->first_version)
         return x->first_version < y->first_version ? -1 : 1;
     return x->generation > y->generation ? -1 : x->generation < y->generation;
 }
 
-static cairn_err_t list_names(verify_t *v)
+static cairn_err_t list_names(cairn_verify_t *v)
 {
     uint64_t largest = CAIRN_SEGMENT_HEADER_BYTES;
     int err = cairn_os->list(v->dir.fd, on_entry, v);
@@ -122,6 +97,8 @@ static cairn_err_t list_names(verify_t *v)
                  strerror(-err));
         return CAIRN_ERR_IO;
     }
+    if (v->is_out_of_memory)
+        return CAIRN_ERR_NOMEM;
     if (v->count != 0)
         qsort(v->names, v->count, sizeof(*v->names), by_version);
     for (size_t i = 0; i < v->count; ++i) {
@@ -129,6 +106,7 @@ static cairn_err_t list_names(verify_t *v)
         v->bytes_total += bytes;
         largest = bytes > largest ? bytes : largest;
     }
+    v->bytes_total += cairn_verify_keytable_bytes(v);
     v->bytes_total += cairn_segment_file_bytes(&v->dir, CAIRN_CHECKPOINT_NAME);
     v->space = cairn_space_create(largest);
     return v->space != NULL ? CAIRN_OK : CAIRN_ERR_NOMEM;
@@ -247,18 +225,25 @@ static void take_damaged(inspection_t *in, const cairn_survey_piece_t *piece)
                state_of(piece));
 }
 
+bool cairn_verify_tell_progress(void *ctx, uint64_t bytes)
+{
+    cairn_verify_t *v = ctx;
+    const cairn_verify_options_t *options = v->options;
+    v->bytes_done += bytes;
+    if (options->on_progress != NULL &&
+        !options->on_progress(options->ctx, v->bytes_done, v->bytes_total))
+        v->is_cancelled = true;
+    return !v->is_cancelled;
+}
+
 static void tell_progress(inspection_t *in, uint64_t at)
 {
-    verify_t *v = in->verify;
-    const cairn_verify_options_t *options = v->options;
-    v->bytes_done += at - in->told;
+    uint64_t bytes = at - in->told;
     in->told = at;
     uint64_t left = in->segment != NULL && in->segment->bytes > at ? in->segment->bytes - at : 0;
     if (left != 0)
         cairn_os->will_need(in->segment->map + at, left < AHEAD_BYTES ? left : AHEAD_BYTES);
-    if (options->on_progress != NULL &&
-        !options->on_progress(options->ctx, v->bytes_done, v->bytes_total))
-        v->is_cancelled = true;
+    cairn_verify_tell_progress(in->verify, bytes);
 }
 
 /** looks at all records up to `end` */
@@ -357,7 +342,7 @@ static void inspect(inspection_t *in, const cairn_segment_open_t *opened)
 /** whether the segment continues the one before it */
 static void check_place(inspection_t *in)
 {
-    const place_t *place = &in->verify->place;
+    const cairn_verify_place_t *place = &in->verify->place;
     const cairn_segment_t *segment = in->segment;
     const cairn_link_t *link = &in->link;
     uint64_t expected = place->last_version + 1;
@@ -381,19 +366,21 @@ static void check_place(inspection_t *in)
 static void take_place(inspection_t *in)
 {
     const cairn_segment_t *segment = in->segment;
-    in->verify->place = (place_t){.last_version = segment->counts.last_version,
-                                  .first_version = segment->first_version,
-                                  .end = atomic_load_explicit(&segment->end, memory_order_relaxed),
-                                  .salt = segment->salt,
-                                  .generation = segment->generation,
-                                  .chain = segment->counts.chain,
-                                  .is_known = in->file.problem == NULL};
+    in->verify->place =
+        (cairn_verify_place_t){.last_version = segment->counts.last_version,
+                               .first_version = segment->first_version,
+                               .end = atomic_load_explicit(&segment->end, memory_order_relaxed),
+                               .salt = segment->salt,
+                               .generation = segment->generation,
+                               .chain = segment->counts.chain,
+                               .is_known = in->file.problem == NULL};
 }
 
-static void count_file(verify_t *v, const cairn_verify_file_t *file)
+void cairn_verify_count_file(cairn_verify_t *v, const cairn_verify_file_t *file)
 {
     ++v->result->files;
     v->result->bad_files += file->problem != NULL;
+    v->result->bad_aids += file->problem != NULL && file->is_aid;
     v->result->bytes += file->bytes;
     v->result->records += file->records;
     v->result->damaged += file->damaged;
@@ -402,9 +389,9 @@ static void count_file(verify_t *v, const cairn_verify_file_t *file)
         v->options->on_file(v->options->ctx, file);
 }
 
-static void end_file(inspection_t *in, const name_t *name)
+static void end_file(inspection_t *in, const cairn_verify_name_t *name)
 {
-    verify_t *v = in->verify;
+    cairn_verify_t *v = in->verify;
     bool is_in_order = v->options->only == NULL;
     bool is_used = in->segment != NULL && strcmp(in->file.verdict, "unused") != 0;
     if (is_used) {
@@ -415,7 +402,7 @@ static void end_file(inspection_t *in, const name_t *name)
                        in->file.first_version);
     }
     /* a compacted one has taken its place, and it is still here for a checkpoint or a crash */
-    const place_t *place = &v->place;
+    const cairn_verify_place_t *place = &v->place;
     bool is_superseded = is_used && in->segment->generation < place->generation &&
                          in->file.last_version <= place->last_version;
     if (is_superseded && in->file.problem == NULL)
@@ -424,13 +411,14 @@ static void end_file(inspection_t *in, const name_t *name)
         check_place(in);
         take_place(in);
     }
-    count_file(v, &in->file);
+    cairn_verify_count_file(v, &in->file);
 }
 
-static cairn_err_t verify_segment(verify_t *v, const name_t *name)
+static cairn_err_t verify_segment(cairn_verify_t *v, const cairn_verify_name_t *name)
 {
-    inspection_t in = {.verify = v,
-                       .file = {.name = name->text, .kind = "segment", .verdict = "clean"}};
+    inspection_t in = {
+        .verify = v,
+        .file = {.name = name->text, .kind = CAIRN_VERIFY_SEGMENT, .verdict = "clean"}};
     char errmsg[CAIRN_ERRMSG_BYTES];
     cairn_segment_open_t how = {.slot_of = NULL};
     cairn_err_t err = cairn_segment_open(&in.segment, v->space, &v->dir, name->text, &how, errmsg);
@@ -451,52 +439,17 @@ static cairn_err_t verify_segment(verify_t *v, const name_t *name)
         end_file(&in, name);
         tell_progress(&in, in.file.bytes);
     }
+    if (!v->is_cancelled && v->options->only == NULL && err == CAIRN_OK && how.is_sealed)
+        err = cairn_verify_keytable(v, in.segment, &how.footer, in.is_broken);
+    else
+        err = CAIRN_OK;
     if (in.segment != NULL)
         cairn_segment_close(in.segment);
-    return v->is_cancelled ? CAIRN_ERR_CANCELLED : CAIRN_OK;
-}
-
-static bool on_dump_bytes(void *ctx, uint64_t bytes)
-{
-    verify_t *v = ctx;
-    v->bytes_done += bytes;
-    if (v->options->on_progress != NULL &&
-        !v->options->on_progress(v->options->ctx, v->bytes_done, v->bytes_total))
-        v->is_cancelled = true;
-    return !v->is_cancelled;
-}
-
-/** the checkpoint, if there is one; a damaged one costs the next start time, and nothing else */
-static cairn_err_t verify_checkpoint(verify_t *v)
-{
-    cairn_checkpoint_image_t image = {.fd = -1};
-    cairn_index_t *index = NULL;
-    char why[CAIRN_ERRMSG_BYTES];
-    cairn_verify_file_t file = {
-        .name = CAIRN_CHECKPOINT_NAME, .kind = "checkpoint", .verdict = "clean"};
-    cairn_err_t err = cairn_checkpoint_open(&image, &v->dir, why);
-    if (err == CAIRN_ERR_NOT_FOUND)
-        return CAIRN_OK;
-    if (err == CAIRN_OK) {
-        file.last_version = image.header.covers_version;
-        err = cairn_checkpoint_load(&image, on_dump_bytes, v, &index, why);
-    }
-    if (index != NULL)
-        cairn_index_destroy(index);
-    cairn_checkpoint_close(&image);
-    if (v->is_cancelled)
-        return CAIRN_ERR_CANCELLED;
-    file.bytes = cairn_segment_file_bytes(&v->dir, CAIRN_CHECKPOINT_NAME);
-    if (err != CAIRN_OK) {
-        file.verdict = "corrupt";
-        file.problem = why;
-    }
-    count_file(v, &file);
-    return CAIRN_OK;
+    return v->is_cancelled ? CAIRN_ERR_CANCELLED : err;
 }
 
 /** whether the log reaches as far as STORE knows */
-static cairn_err_t check_against_store(verify_t *v)
+static cairn_err_t check_against_store(cairn_verify_t *v)
 {
     if (v->place.last_version >= v->dir.durable_version)
         return CAIRN_OK;
@@ -507,7 +460,7 @@ static cairn_err_t check_against_store(verify_t *v)
     return CAIRN_ERR_CORRUPT;
 }
 
-static cairn_err_t verify_all(verify_t *v)
+static cairn_err_t verify_all(cairn_verify_t *v)
 {
     bool is_found = v->options->only == NULL;
     cairn_err_t err = CAIRN_OK;
@@ -524,7 +477,7 @@ static cairn_err_t verify_all(verify_t *v)
         return CAIRN_ERR_NOT_FOUND;
     }
     if (v->options->only == NULL)
-        err = verify_checkpoint(v);
+        err = cairn_verify_aids(v);
     if (err == CAIRN_OK && v->options->only == NULL)
         err = check_against_store(v);
     if (err == CAIRN_ERR_CANCELLED)
@@ -562,7 +515,7 @@ static bool is_store(const char *path)
 cairn_err_t cairn_store_verify(const cairn_verify_options_t *options, cairn_verify_result_t *result,
                                char *errmsg)
 {
-    verify_t v = {
+    cairn_verify_t v = {
         .options = options, .result = result, .place = {.is_known = true}, .errmsg = errmsg};
     *result = (cairn_verify_result_t){.files = 0};
     errmsg[0] = '\0';

@@ -25,13 +25,19 @@ typedef struct st_cairn_verify_record_t {
     uint64_t head_sum, body_sum;
 } cairn_verify_record_t;
 
+#define CAIRN_VERIFY_SEGMENT "segment"
+#define CAIRN_VERIFY_KEYTABLE "key table"
+#define CAIRN_VERIFY_CHECKPOINT "checkpoint"
+
 /** what a file has come to; lives for the call */
 typedef struct st_cairn_verify_file_t {
     const char *name;
-    const char *kind;    /* "segment", "key table", "checkpoint" */
+    const char *kind; /* one of the above */
+    bool is_aid;      /* nothing is lost with it: the next start does without, and makes it anew */
     const char *verdict; /* "clean", "torn": no damage; "corrupt"; "unused", "superseded" */
     uint64_t bytes;
     uint64_t records; /* puts and deletes that are whole */
+    uint64_t keys;    /* of a key table */
     uint64_t first_version, last_version;
     uint64_t damaged;    /* records, or gaps where more may have been */
     const char *problem; /* a sentence; NULL if there is none */
@@ -50,6 +56,7 @@ typedef struct st_cairn_verify_options_t {
 typedef struct st_cairn_verify_result_t {
     uint64_t files;
     uint64_t bad_files; /* with a problem */
+    uint64_t bad_aids;  /* of them, those that nothing is lost with */
     uint64_t bytes;
     uint64_t records;
     uint64_t damaged;

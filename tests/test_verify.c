@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
+#include "storage/keytable.h"
 #include "storage/survey.h"
 #include "storage/verify.h"
 #include "tests/server_process.h"
@@ -34,7 +37,7 @@ static void make_store(fixture_t *f)
 }
 
 typedef struct st_seen_t {
-    uint64_t records, damaged, files, problems;
+    uint64_t records, damaged, files, problems, tables, table_keys, unused;
     char key[64]; /* of the last damaged record */
     char problem[300];
 } seen_t;
@@ -54,6 +57,9 @@ static void on_file(void *ctx, const cairn_verify_file_t *file)
 {
     seen_t *seen = ctx;
     ++seen->files;
+    seen->tables += strcmp(file->kind, CAIRN_VERIFY_KEYTABLE) == 0;
+    seen->table_keys += file->keys;
+    seen->unused += strcmp(file->verdict, "unused") == 0;
     if (file->problem != NULL) {
         ++seen->problems;
         snprintf(seen->problem, sizeof(seen->problem), "%s: %s", file->name, file->problem);
@@ -215,6 +221,134 @@ static void a_torn_end_is_clean(void)
     fixture_dispose(&f);
 }
 
+/* ---------------------------------------------------------------- key tables */
+
+#define TABLE "0000000000000001-0000.keys"
+
+/* the same store; its two sealed segments have tables */
+static void make_store_with_tables(fixture_t *f)
+{
+    make_store(f);
+    f->options.upkeep_by_hand = true;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(f), CAIRN_OK);
+    cairn_store_upkeep(f->store);
+    CU_ASSERT_EQUAL_FATAL(fixture_close(f), CAIRN_OK);
+}
+
+static bool is_blamed(const fixture_t *f, const char *file, const char *problem)
+{
+    seen_t seen;
+    return verify(f, &seen) == CAIRN_ERR_CORRUPT && seen.problems == 1 &&
+           strncmp(seen.problem, file, strlen(file)) == 0 && strstr(seen.problem, problem) != NULL;
+}
+
+static void key_tables_are_checked(void)
+{
+    fixture_t f;
+    seen_t seen;
+    size_t bytes, missed = 0;
+    char path[400];
+    make_store_with_tables(&f);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_OK);
+    CU_ASSERT_EQUAL(seen.tables, 2);
+    CU_ASSERT(seen.table_keys > 60 && seen.table_keys < 100);
+    snprintf(path, sizeof(path), "%s", fixture_path(&f, TABLE));
+    uint8_t *content = read_file(path, &bytes);
+    size_t step = getenv("CAIRN_SOAK") != NULL ? 1 : 61;
+    for (size_t bit = 0; bit < 8 * bytes; bit += step) {
+        content[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        write_file(path, content, bytes);
+        missed += !is_blamed(&f, TABLE, "");
+        content[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    CU_ASSERT_EQUAL(missed, 0);
+    for (size_t cut = 0; cut < bytes; cut += step) {
+        write_file(path, content, cut);
+        missed += !is_blamed(&f, TABLE, "");
+    }
+    CU_ASSERT_EQUAL(missed, 0);
+    /* one that is missing is made at the next start, one of no segment is removed by it */
+    unlink(path);
+    write_file(fixture_path(&f, "00000000000000ff-0003.keys"), content, bytes);
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_OK);
+    CU_ASSERT_EQUAL(seen.tables, 2);
+    CU_ASSERT_EQUAL(seen.unused, 1);
+    free(content);
+    fixture_dispose(&f);
+}
+
+/* makes all sums good again; of one block */
+static void sum_table(uint8_t *content)
+{
+    cairn_keytable_header_t *h = (cairn_keytable_header_t *)content;
+    cairn_keytable_block_t block;
+    memcpy(&block, content + h->index_at, sizeof(block));
+    block.sum = XXH3_64bits(content + block.at, block.bytes);
+    memcpy(content + h->index_at, &block, sizeof(block));
+    h->index_sum = XXH3_64bits(content + h->index_at, h->index_bytes);
+    h->sum = XXH3_64bits(h, offsetof(cairn_keytable_header_t, sum));
+}
+
+/* all sums are right, but it says what its segment does not */
+static void a_key_table_that_says_something_else_is_found(void)
+{
+    static const size_t lies[] = {
+        offsetof(cairn_keytable_entry_t, version), offsetof(cairn_keytable_entry_t, offset),
+        offsetof(cairn_keytable_entry_t, expiry), offsetof(cairn_keytable_entry_t, value_bytes),
+        offsetof(cairn_keytable_entry_t, meta_bytes)};
+    fixture_t f;
+    size_t bytes;
+    char path[400];
+    make_store_with_tables(&f);
+    snprintf(path, sizeof(path), "%s", fixture_path(&f, TABLE));
+    uint8_t *content = read_file(path, &bytes);
+    uint8_t *entry = content + CAIRN_KEYTABLE_HEADER_BYTES;
+    CU_ASSERT_EQUAL_FATAL(((cairn_keytable_header_t *)content)->block_count, 1);
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); ++i) {
+        entry[lies[i]] ^= 8;
+        sum_table(content);
+        write_file(path, content, bytes);
+        CU_ASSERT(is_blamed(&f, TABLE, "its entries are not those of its segment's records"));
+        entry[lies[i]] ^= 8;
+    }
+    /* a place that leads a feed elsewhere */
+    cairn_keytable_header_t *h = (cairn_keytable_header_t *)content;
+    uint8_t *place = content + h->index_at + 2 * sizeof(cairn_keytable_block_t);
+    place[offsetof(cairn_keytable_place_t, version)] ^= 2;
+    sum_table(content);
+    write_file(path, content, bytes);
+    CU_ASSERT(is_blamed(&f, TABLE, "its entries are not those of its segment's records"));
+    place[offsetof(cairn_keytable_place_t, version)] ^= 2;
+    /* an order that a search does not find its way in */
+    entry[sizeof(cairn_keytable_entry_t)] ^= 1;
+    sum_table(content);
+    write_file(path, content, bytes);
+    CU_ASSERT(is_blamed(&f, TABLE, "its keys are not in order"));
+    entry[sizeof(cairn_keytable_entry_t)] ^= 1;
+    sum_table(content);
+    write_file(path, content, bytes);
+    seen_t seen;
+    CU_ASSERT_EQUAL(verify(&f, &seen), CAIRN_OK);
+    free(content);
+    fixture_dispose(&f);
+}
+
+/* what is damaged is the segment, and that is what is told */
+static void a_key_table_of_a_damaged_segment_is_not_blamed(void)
+{
+    fixture_t f;
+    size_t bytes;
+    char path[400];
+    make_store_with_tables(&f);
+    snprintf(path, sizeof(path), "%s", fixture_path(&f, FIRST));
+    uint8_t *content = read_file(path, &bytes);
+    content[find_key(content, bytes, "key 7") + 100] ^= 1;
+    write_file(path, content, bytes);
+    CU_ASSERT(is_blamed(&f, FIRST, "damaged content"));
+    free(content);
+    fixture_dispose(&f);
+}
+
 /* ---------------------------------------------------------------- the command */
 
 static int run(const char *const *args, const char *expected)
@@ -261,6 +395,32 @@ static void the_command_has_its_exit_codes(void)
     fixture_dispose(&f);
 }
 
+static void the_command_says_what_a_damaged_key_table_costs(void)
+{
+    fixture_t f;
+    size_t bytes;
+    char file[400];
+    make_store_with_tables(&f);
+    const char *path = f.options.path;
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, NULL}, TABLE " clean  "), 0);
+    snprintf(file, sizeof(file), "%s", fixture_path(&f, TABLE));
+    uint8_t *content = read_file(file, &bytes);
+    content[CAIRN_KEYTABLE_HEADER_BYTES] ^= 1;
+    write_file(file, content, bytes);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, NULL}, "No record is lost"), 1);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, "--json", NULL}, "\"kind\":\"key table\""),
+                    1);
+    /* but where a segment is, too, it is not said to be harmless */
+    snprintf(file, sizeof(file), "%s", fixture_path(&f, FIRST));
+    free(content);
+    content = read_file(file, &bytes);
+    content[find_key(content, bytes, "key 7") + 100] ^= 1;
+    write_file(file, content, bytes);
+    free(content);
+    CU_ASSERT_EQUAL(run((const char *[]){"verify", path, NULL}, "restore the store"), 1);
+    fixture_dispose(&f);
+}
+
 void suite_verify(void)
 {
     CU_pSuite s = CU_add_suite("verify: a store checked to the last byte", NULL, NULL);
@@ -271,5 +431,12 @@ void suite_verify(void)
     CU_add_test(s, "one wrong bit names its key", one_wrong_bit_names_its_key);
     CU_add_test(s, "a missing segment is named", a_missing_segment_is_named);
     CU_add_test(s, "a torn end is clean", a_torn_end_is_clean);
+    CU_add_test(s, "key tables are checked to the last bit", key_tables_are_checked);
+    CU_add_test(s, "a key table that says something else is found",
+                a_key_table_that_says_something_else_is_found);
+    CU_add_test(s, "a key table of a damaged segment is not blamed",
+                a_key_table_of_a_damaged_segment_is_not_blamed);
     CU_add_test(s, "the command has its exit codes", the_command_has_its_exit_codes);
+    CU_add_test(s, "the command says what a damaged key table costs",
+                the_command_says_what_a_damaged_key_table_costs);
 }
