@@ -348,8 +348,9 @@ static void claim_that_all_is_live(model_t *m)
 {
     cairn_segments_t *segments = &m->f.store->segments;
     pthread_mutex_lock(&segments->mutex);
-    for (size_t i = 0; i < segments->count; ++i)
-        segments->list[i]->live_horizon = UINT64_MAX;
+    for (size_t i = 0; i < segments->count; ++i) /* of another one it is maintenance's to say */
+        if (atomic_load_explicit(&segments->list[i]->sealed, memory_order_acquire))
+            segments->list[i]->live_horizon = UINT64_MAX;
     pthread_mutex_unlock(&segments->mutex);
 }
 

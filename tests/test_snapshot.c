@@ -10,9 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/compaction.h"
 #include "storage/feed.h"
 #include "storage/os.h"
 #include "storage/snapshot.h"
+#include "storage/store_internal.h"
 #include "tests/fault_os.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
@@ -256,6 +258,17 @@ static size_t check_copy(const fixture_t *f, const history_of_keys_t *h,
     return compacted;
 }
 
+/* until something has been compacted, or there is little hope that it will be */
+static void wait_for_compaction(const fixture_t *f)
+{
+    cairn_compaction_stats_t stats = {.runs = 0};
+    for (int i = 0; i < 6000 && stats.runs == 0; ++i) {
+        cairn_compaction_stats(f->store->compaction, &stats);
+        cairn_thread_quiescent();
+        usleep(5000);
+    }
+}
+
 static void take_snapshots_while_others_write(bool is_compacting)
 {
     fixture_t f;
@@ -274,6 +287,8 @@ static void take_snapshots_while_others_write(bool is_compacting)
         char name[16];
         uint64_t before = h->count;
         snprintf(name, sizeof(name), "s%u", i);
+        if (is_compacting && i + 1 == SNAPSHOTS)
+            wait_for_compaction(&f);
         CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, name, &snapshots[i]), CAIRN_OK);
         CU_ASSERT(snapshots[i].version >= before); /* all that had been answered */
         cairn_store_compact(f.store);              /* the next snapshot is taken beside it */
