@@ -178,6 +178,21 @@ cairn_verdict_t cairn_auth_judge(const cairn_auth_t *auth, const cairn_auth_requ
     return CAIRN_VERDICT_ALLOWED;
 }
 
+cairn_verdict_t cairn_auth_judge_again(const cairn_auth_t *auth, const cairn_config_token_t *shown,
+                                       const void *prefix, size_t prefix_bytes)
+{
+    const cairn_config_token_t *token;
+
+    if (auth == NULL)
+        return CAIRN_VERDICT_ALLOWED;
+    if (shown == NULL)
+        return CAIRN_VERDICT_NO_TOKEN;
+    if ((token = find_token(auth, shown->sum)) == NULL)
+        return CAIRN_VERDICT_UNKNOWN;
+    return cairn_auth_allows_key(token, prefix, prefix_bytes) ? CAIRN_VERDICT_ALLOWED
+                                                              : CAIRN_VERDICT_PREFIX;
+}
+
 bool cairn_auth_allows_key(const cairn_config_token_t *token, const void *key, size_t key_bytes)
 {
     size_t prefix_bytes;

@@ -33,7 +33,8 @@ typedef enum en_cairn_verdict_t {
     CAIRN_VERDICT_MALFORMED, /* the header is not "Bearer SECRET" */
     CAIRN_VERDICT_UNKNOWN,   /* no token has this secret */
     CAIRN_VERDICT_SCOPE,     /* the token's scope does not include what the path needs */
-    CAIRN_VERDICT_BOUND      /* the path is not for tokens that are bound to a prefix */
+    CAIRN_VERDICT_BOUND,     /* the path is not for tokens that are bound to a prefix */
+    CAIRN_VERDICT_PREFIX     /* the token is bound to a prefix that a key does not begin with */
 } cairn_verdict_t;
 
 /** The tokens of a config, copied; NULL if it has none: then everyone may do everything. */
@@ -55,6 +56,14 @@ void cairn_auth_release(cairn_auth_t *auth);
  */
 cairn_verdict_t cairn_auth_judge(const cairn_auth_t *auth, const cairn_auth_request_t *request,
                                  const cairn_config_token_t **token);
+
+/**
+ * Judges again who was let in by an earlier table and is still being told of keys that begin with
+ * `prefix`. `shown` is the token it showed then, NULL if none was needed; it is known by its
+ * secret, and each scope includes reading.
+ */
+cairn_verdict_t cairn_auth_judge_again(const cairn_auth_t *auth, const cairn_config_token_t *shown,
+                                       const void *prefix, size_t prefix_bytes);
 
 /** Whether a token reaches a key: the decoded bytes begin with its prefix. NULL reaches all. */
 bool cairn_auth_allows_key(const cairn_config_token_t *token, const void *key, size_t key_bytes);

@@ -19,6 +19,7 @@
 #include "server/changes_text.h"
 #include "server/conn.h"
 #include "server/followers.h"
+#include "server/gate.h"
 #include "server/pending.h"
 #include "server/reply.h"
 
@@ -62,6 +63,7 @@ typedef struct st_changes_t {
     bool has_gone;          /* the client has closed its side */
     bool is_slow;           /* the client took nothing for limits.stall */
     bool has_waited;        /* as long as it wanted */
+    uint64_t tables_heard;  /* of tokens, when it was last judged whether it may be told */
 } changes_t;
 
 static cairn_metrics_t *metrics_of(const changes_t *c)
@@ -248,13 +250,38 @@ static void end_stream(changes_t *c)
     h2o_send(c->req, &piece, piece.len != 0, H2O_SEND_STATE_FINAL);
 }
 
-/** false, and the stream has ended, if it is over */
-static bool may_go_on(changes_t *c)
+/** the token has been taken away, or narrowed: nothing more is told, not even what has been read */
+static void refuse(changes_t *c, cairn_verdict_t verdict)
+{
+    if (!c->is_begun) {
+        let_go(c);
+        cairn_gate_refuse(c->req, verdict);
+        return;
+    }
+    cairn_json_text_dispose(&c->text);
+    cairn_changes_text_add_end(&c->text, "error",
+                               cairn_problem_code(cairn_gate_problem_of(verdict)), c->feed.version);
+    end_stream(c);
+}
+
+/** false, and the answer has ended, if its client is gone or may not be told any more */
+static bool has_listener(changes_t *c)
 {
     if (c->has_gone) {
         abandon(c);
         return false;
     }
+    cairn_verdict_t verdict = cairn_gate_judge_again(c->req, c->asked.prefix, &c->tables_heard);
+    if (verdict != CAIRN_VERDICT_ALLOWED)
+        refuse(c, verdict);
+    return verdict == CAIRN_VERDICT_ALLOWED;
+}
+
+/** false, and the stream has ended, if it is over */
+static bool may_go_on(changes_t *c)
+{
+    if (!has_listener(c))
+        return false;
     if (c->is_slow)
         cairn_changes_text_add_end(&c->text, "overflow", "too_slow", c->feed.version);
     else if (!cairn_worker_of(c->req)->is_stopping)
@@ -364,9 +391,9 @@ static void judge_page(changes_t *c)
 
 static void judge(changes_t *c)
 {
-    if (c->has_gone)
-        abandon(c);
-    else if (c->asked.is_stream)
+    if (!has_listener(c))
+        return;
+    if (c->asked.is_stream)
         judge_stream(c);
     else
         judge_page(c);
@@ -421,7 +448,8 @@ static void get(h2o_req_t *req)
                      .req = req,
                      .store = cairn_pending_store(req),
                      .asked = asked,
-                     .feed = asked.feed};
+                     .feed = asked.feed,
+                     .tables_heard = cairn_worker_of(req)->tables_heard};
     cairn_follower_init(&c->follower, cairn_worker_of(req), on_turn);
     cairn_metrics_add(&metrics_of(c)->followers_open, 1);
     cairn_conn_park_and_watch(cairn_conn_of(req), on_gone, c);

@@ -230,7 +230,7 @@ void cairn_followers_init(cairn_worker_t *worker)
     worker->followers = followers;
 }
 
-void cairn_followers_end(cairn_worker_t *worker)
+void cairn_followers_wake(cairn_worker_t *worker)
 {
     cairn_followers_t *followers = worker->followers;
     move_all(&followers->waiting, &followers->due);

@@ -29,8 +29,9 @@ struct st_cairn_follower_t {
 /** Sets a worker's part up, on its thread. */
 void cairn_followers_init(cairn_worker_t *worker);
 
-/** The server stops: all are due, and their turns will find worker->is_stopping. */
-void cairn_followers_end(cairn_worker_t *worker);
+/** All that wait are due: the server stops, or there are other tokens. Their turns will see which.
+ */
+void cairn_followers_wake(cairn_worker_t *worker);
 
 /** Begins with one, which neither waits nor is due. */
 void cairn_follower_init(cairn_follower_t *follower, cairn_worker_t *worker,

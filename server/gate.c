@@ -3,7 +3,6 @@
  */
 #include "server/gate.h"
 
-#include "server/reply.h"
 
 /* ---------------------------------------------------------------- replacing the tokens */
 
@@ -34,6 +33,7 @@ void cairn_gate_on_tables(h2o_multithread_receiver_t *receiver, h2o_linklist_t *
         h2o_linklist_unlink(&message->super.link);
         cairn_auth_release(worker->auth);
         worker->auth = message->auth;
+        ++worker->tables_heard;
         free(message);
     }
 }
@@ -47,8 +47,16 @@ static h2o_iovec_t find_authorization(const h2o_req_t *req, bool *is_twice)
     return i >= 0 ? req->headers.entries[i].value : h2o_iovec_init(NULL, 0);
 }
 
+cairn_problem_t cairn_gate_problem_of(cairn_verdict_t verdict)
+{
+    return verdict == CAIRN_VERDICT_SCOPE || verdict == CAIRN_VERDICT_BOUND ||
+                   verdict == CAIRN_VERDICT_PREFIX
+               ? CAIRN_PROBLEM_FORBIDDEN
+               : CAIRN_PROBLEM_UNAUTHORIZED;
+}
+
 /** none of these says anything of what the client sent: it might be a secret */
-static void refuse(h2o_req_t *req, cairn_verdict_t verdict)
+void cairn_gate_refuse(h2o_req_t *req, cairn_verdict_t verdict)
 {
     static const char *const details[] = {
         [CAIRN_VERDICT_NO_TOKEN] = "send Authorization: Bearer and the secret of a token",
@@ -57,14 +65,13 @@ static void refuse(h2o_req_t *req, cairn_verdict_t verdict)
         [CAIRN_VERDICT_UNKNOWN] = "no token has this secret",
         [CAIRN_VERDICT_SCOPE] = "the token's scope does not include this",
         [CAIRN_VERDICT_BOUND] = "this is not for a token that is bound to a key prefix",
+        [CAIRN_VERDICT_PREFIX] = "the token is bound to a prefix that this key does not begin with",
     };
-    if (verdict == CAIRN_VERDICT_SCOPE || verdict == CAIRN_VERDICT_BOUND) {
-        cairn_reply_problem(req, CAIRN_PROBLEM_FORBIDDEN, "%s", details[verdict]);
-        return;
-    }
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_WWW_AUTHENTICATE, NULL,
-                   H2O_STRLIT("Bearer realm=\"cairn\""));
-    cairn_reply_problem(req, CAIRN_PROBLEM_UNAUTHORIZED, "%s", details[verdict]);
+    cairn_problem_t problem = cairn_gate_problem_of(verdict);
+    if (problem == CAIRN_PROBLEM_UNAUTHORIZED)
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_WWW_AUTHENTICATE, NULL,
+                       H2O_STRLIT("Bearer realm=\"cairn\""));
+    cairn_reply_problem(req, problem, "%s", details[verdict]);
 }
 
 bool cairn_gate_admit(h2o_req_t *req)
@@ -91,16 +98,24 @@ bool cairn_gate_admit(h2o_req_t *req)
     };
     cairn_verdict_t verdict = cairn_auth_judge(conn->auth, &request, &conn->token);
     if (verdict != CAIRN_VERDICT_ALLOWED)
-        refuse(req, verdict);
+        cairn_gate_refuse(req, verdict);
     return verdict == CAIRN_VERDICT_ALLOWED;
+}
+
+cairn_verdict_t cairn_gate_judge_again(const h2o_req_t *req, cairn_bytes_t prefix, uint64_t *heard)
+{
+    const cairn_conn_t *conn = cairn_conn_of(req);
+    if (*heard == conn->worker->tables_heard)
+        return CAIRN_VERDICT_ALLOWED;
+    *heard = conn->worker->tables_heard;
+    return cairn_auth_judge_again(conn->worker->auth, conn->token, prefix.base, prefix.count);
 }
 
 bool cairn_gate_allows_key(h2o_req_t *req, const char *key, size_t key_bytes)
 {
     if (cairn_auth_allows_key(cairn_conn_of(req)->token, key, key_bytes))
         return true;
-    cairn_reply_problem(req, CAIRN_PROBLEM_FORBIDDEN,
-                        "the token is bound to a prefix that this key does not begin with");
+    cairn_gate_refuse(req, CAIRN_VERDICT_PREFIX);
     return false;
 }
 

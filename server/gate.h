@@ -10,12 +10,24 @@
 
 #include "server/auth.h"
 #include "server/conn.h"
+#include "server/reply.h"
 
 /**
  * Lets the request in; conn->token is then what it showed. False, and it has been answered, when it
  * may not do what it asks for: 401 or 403.
  */
 bool cairn_gate_admit(h2o_req_t *req);
+
+/**
+ * Whether a request that is told more and more of keys that begin with `prefix` may go on. `*heard`
+ * is worker->tables_heard when it was let in; nothing is looked up unless the tokens are others
+ * than at the last call.
+ */
+cairn_verdict_t cairn_gate_judge_again(const h2o_req_t *req, cairn_bytes_t prefix, uint64_t *heard);
+
+/** Answers with 401 or 403, and the problem that it is. */
+void cairn_gate_refuse(h2o_req_t *req, cairn_verdict_t verdict);
+cairn_problem_t cairn_gate_problem_of(cairn_verdict_t verdict);
 
 /**
  * Whether the request may touch a key, of which these are the decoded bytes. False, and it has been
@@ -31,7 +43,8 @@ bool cairn_gate_narrow(h2o_req_t *req, cairn_bytes_t *prefix);
 
 /**
  * The tokens of the config are in force for every request that begins after each worker has heard
- * of it, within a turn of its loop; open connections included. Before the workers are started: at
+ * of it, within a turn of its loop; open connections included. Those that follow the log are judged
+ * again. Before the workers are started: at
  * once.
  *
  * Threads: main. Owner: the config's tokens are copied.

@@ -159,7 +159,7 @@ static void begin_stop(cairn_worker_t *worker)
     close_listeners(worker);
     h2o_context_request_shutdown(&worker->ctx);
     h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
-    cairn_followers_end(worker);
+    cairn_followers_wake(worker);
 }
 
 /* ---------------------------------------------------------------- orders from main */
@@ -181,6 +181,13 @@ static void reload(cairn_worker_t *worker, const order_t *order)
         SSL_CTX_free(worker->accept_ctx.ssl_ctx);
         worker->accept_ctx.ssl_ctx = order->ssl_ctx;
     }
+}
+
+/** other tokens: what follows the log is judged anew */
+static void on_tables(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    cairn_gate_on_tables(receiver, messages);
+    cairn_followers_wake(H2O_STRUCT_FROM_MEMBER(cairn_worker_t, tables, receiver));
 }
 
 static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
@@ -239,7 +246,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->loads, cairn_pending_on_loads);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->jobs, cairn_pending_on_jobs);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->tables, cairn_gate_on_tables);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->tables, on_tables);
     cairn_followers_init(worker);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);

@@ -57,6 +57,7 @@ struct st_cairn_worker_t {
     h2o_multithread_receiver_t tables;      /* of tokens, from main */
     struct st_cairn_followers_t *followers; /* requests that wait for the log to go on */
     struct st_cairn_auth_t *auth;           /* the one in force */
+    uint64_t tables_heard;                  /* of, so far */
 
     h2o_accept_ctx_t accept_ctx;
     h2o_socket_t *listeners[CAIRN_LISTEN_MAX]; /* NULL where there is none */

@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 
 #include "tests/site.h"
+#include "tests/stream.h"
 #include "tests/suites.h"
 
 static site_t site;
@@ -168,19 +169,26 @@ static void a_mistake_changes_nothing(void)
     stop();
 }
 
-/* a config with one token, which may do everything; its secret is its name */
+/* adds a token to the text of a config; its secret is its name */
+static size_t add_token(char *text, const char *name, const char *scope, const char *prefix)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    EVP_Digest(name, strlen(name), sum, NULL, EVP_sha256(), NULL);
+    size_t at = (size_t)sprintf(text, "    - name: %s\n      scope: %s\n", name, scope);
+    if (prefix != NULL)
+        at += (size_t)sprintf(text + at, "      prefix: %s\n", prefix);
+    at += (size_t)sprintf(text + at, "      sha256: ");
+    for (size_t i = 0; i < 32; ++i)
+        at += (size_t)sprintf(text + at, "%02x", sum[i]);
+    return at + (size_t)sprintf(text + at, "\n");
+}
+
+/* a config with one token, which may do everything */
 static const char *config_of_token(const char *name)
 {
     static char text[300];
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    EVP_Digest(name, strlen(name), sum, NULL, EVP_sha256(), NULL);
-    size_t at = (size_t)sprintf(text,
-                                "auth:\n  tokens:\n    - name: %s\n      scope: admin\n"
-                                "      sha256: ",
-                                name);
-    for (size_t i = 0; i < 32; ++i)
-        at += (size_t)sprintf(text + at, "%02x", sum[i]);
-    strcpy(text + at, "\n");
+    size_t at = (size_t)sprintf(text, "auth:\n  tokens:\n");
+    add_token(text + at, name, "admin", NULL);
     return text;
 }
 
@@ -213,6 +221,80 @@ static void tokens_are_replaced(void)
     reload("workers: auto\n", "reload: done", 2);
     CU_ASSERT(comes_to_say("everyone may do everything", 1));
     CU_ASSERT(comes_to_answer(&conn, NULL, 200));
+    http_close(&conn);
+    stop();
+}
+
+/* what follows the log has been let in long ago: it is judged anew */
+static void a_stream_ends_with_its_token(void)
+{
+    enum { GONE, NARROWER, OTHERS, KEPT, WIDER, STREAMS };
+    static const char *const names[STREAMS] = {"gone", "narrower", "others", "kept", "wider"};
+    char text[2000], headers[128];
+    stream_t streams[STREAMS];
+    http_conn_t conn, waiting;
+    http_response_t res;
+    size_t at = (size_t)sprintf(text, "auth:\n  tokens:\n");
+    for (size_t i = 0; i < STREAMS; ++i)
+        at += add_token(text + at, names[i], i == KEPT ? "admin" : "read", NULL);
+    start(text, NULL);
+    for (size_t i = 0; i < STREAMS; ++i) {
+        snprintf(headers, sizeof(headers),
+                 "Accept: text/event-stream\r\nAuthorization: Bearer %s\r\n", names[i]);
+        CU_ASSERT_FATAL(
+            stream_open(&streams[i], site.server.port, "/v1/changes?prefix=shop", headers, false));
+        CU_ASSERT_FATAL(stream_wait_for(&streams[i], ":\n\n", 10000));
+    }
+    static const char poll[] = "GET /v1/changes?since=now&wait=1m HTTP/1.1\r\nHost: x\r\n"
+                               "Authorization: Bearer gone\r\n\r\n";
+    site_open(&site, &waiting);
+    CU_ASSERT_FATAL(http_send(&waiting, poll, sizeof(poll) - 1));
+
+    at = (size_t)sprintf(text, "auth:\n  tokens:\n");
+    at += add_token(text + at, names[NARROWER], "read", "shop/");
+    at += add_token(text + at, names[OTHERS], "read", "other/");
+    at += add_token(text + at, names[KEPT], "read", NULL);
+    add_token(text + at, names[WIDER], "admin", "shop");
+    reload(text, "reload: done", 1);
+    for (size_t i = GONE; i <= OTHERS; ++i) {
+        CU_ASSERT(stream_wait_for_end(&streams[i], 10000));
+        CU_ASSERT_PTR_NOT_NULL(strstr(streams[i].text, "event: error\n"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(streams[i].text, i == GONE ? "\"code\":\"unauthorized\""
+                                                                 : "\"code\":\"forbidden\""));
+        stream_close(&streams[i]);
+    }
+    CU_ASSERT_FATAL(http_read_response(&waiting, "GET", &res));
+    CU_ASSERT(is_problem(&res, 401, "unauthorized"));
+    CU_ASSERT_PTR_NOT_NULL(http_header(&res, "www-authenticate"));
+    http_response_dispose(&res);
+    http_close(&waiting);
+
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(
+        exchange_status(&conn, "PUT", "/v1/kv/shop/1", "Authorization: Bearer wider\r\n", "x", 1),
+        201);
+    for (size_t i = KEPT; i <= WIDER; ++i)
+        CU_ASSERT(stream_wait_for(&streams[i], "\"key\":\"shop/1\"", 10000));
+    /* without tokens everyone may follow; with tokens again those who then have none may not */
+    reload("workers: auto\n", "reload: done", 2);
+    CU_ASSERT(comes_to_answer(&conn, NULL, 200));
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/shop/2", NULL, "x", 1), 201);
+    for (size_t i = KEPT; i <= WIDER; ++i)
+        CU_ASSERT(stream_wait_for(&streams[i], "\"key\":\"shop/2\"", 10000));
+    CU_ASSERT_FATAL(stream_open(&streams[GONE], site.server.port, "/v1/changes?since=now",
+                                "Accept: text/event-stream\r\n", false));
+    CU_ASSERT_FATAL(stream_wait_for(&streams[GONE], ":\n\n", 10000));
+    reload(config_of_token(names[KEPT]), "reload: done", 3);
+    CU_ASSERT(stream_wait_for_end(&streams[GONE], 10000));
+    CU_ASSERT(stream_wait_for_end(&streams[WIDER], 10000));
+    CU_ASSERT_EQUAL(
+        exchange_status(&conn, "PUT", "/v1/kv/shop/3", "Authorization: Bearer kept\r\n", "x", 1),
+        201);
+    CU_ASSERT(stream_wait_for(&streams[KEPT], "\"key\":\"shop/3\"", 10000));
+    CU_ASSERT_PTR_NULL(strstr(streams[WIDER].text, "\"key\":\"shop/3\""));
+    stream_close(&streams[GONE]);
+    stream_close(&streams[KEPT]);
+    stream_close(&streams[WIDER]);
     http_close(&conn);
     stop();
 }
@@ -284,6 +366,7 @@ void suite_reload(void)
     CU_add_test(s, "what may not change is named and stays", what_may_not_change_is_named);
     CU_add_test(s, "a file with a mistake changes nothing", a_mistake_changes_nothing);
     CU_add_test(s, "tokens are replaced, on open connections too", tokens_are_replaced);
+    CU_add_test(s, "a stream ends with its token", a_stream_ends_with_its_token);
     CU_add_test(s, "the access log is opened anew", the_access_log_is_reopened);
     CU_add_test(s, "without a file SIGHUP harms nobody", without_a_file);
 }
