@@ -3,7 +3,6 @@
  */
 #include "server/gate.h"
 
-
 /* ---------------------------------------------------------------- replacing the tokens */
 
 typedef struct st_table_message_t {
