@@ -47,6 +47,8 @@
 #define CUTS_WITH_CHECKPOINTS_SOAK 40000
 #define CUTS_WITH_COMPACTION_SOAK 40000
 #define CUTS_CONTROL 400
+/** beside the lies of the disk: what is taken for an atomic batch is queued as a plain one */
+#define LIE_ATOMIC (1u << 16)
 /** histories run side by side, each on a disk of its own: most of one is waiting for its threads */
 #define LANES 3
 
@@ -103,6 +105,7 @@ static size_t draw_size(random_t *random)
 typedef struct st_past_t {
     unsigned key;
     bool is_delete;
+    bool more;       /* the next version belongs to the same atomic batch */
     unsigned number; /* of the value */
     size_t bytes;
 } past_t;
@@ -114,6 +117,8 @@ typedef struct st_tally_t {
     uint64_t lost;         /* of them not there, or an older one in their place */
     uint64_t resurrected;  /* deleted, and there again */
     uint64_t partial;      /* never written, or not whole */
+    uint64_t batches;      /* atomic ones of several records */
+    uint64_t torn_batches; /* of which a part was there after a cut */
     uint64_t false_alarms; /* an intact store that was refused */
     uint64_t refused;      /* opening met a staged fault */
     uint64_t restored;     /* opened from a checkpoint */
@@ -148,7 +153,8 @@ typedef struct st_history_t {
 
 static uint64_t findings(const tally_t *tally)
 {
-    return tally->lost + tally->resurrected + tally->partial + tally->false_alarms;
+    return tally->lost + tally->resurrected + tally->partial + tally->torn_batches +
+           tally->false_alarms;
 }
 
 static void report(const history_t *h, const char *what, unsigned key, uint64_t got,
@@ -218,6 +224,10 @@ static void check_all(history_t *h)
         report(h, "the log has what was never written", 0, found, h->last);
         return;
     }
+    if (h->past[found].more) {
+        ++h->tally->torn_batches;
+        report(h, "a part of an atomic batch", h->past[found].key, found, found + 1);
+    }
     for (uint64_t v = 1; v <= found; ++v)
         newest[h->past[v].key] = h->past[v].is_delete ? 0 : v;
     for (unsigned key = 0; key < KEYS; ++key)
@@ -233,7 +243,11 @@ typedef struct st_draft_t {
     bool is_sync_only;
 } draft_t;
 
-static cairn_write_t *draw_write(history_t *h, waiter_t *waiter, unsigned manner, draft_t *draft)
+/** how a few writes are queued */
+typedef enum en_queueing_t { ONE_BY_ONE, AS_A_BATCH, AS_AN_ATOMIC_BATCH } queueing_t;
+
+static cairn_write_t *draw_write(history_t *h, waiter_t *waiter, unsigned manner,
+                                 queueing_t queueing, draft_t *draft)
 {
     char room[16];
     random_t *random = &h->random;
@@ -242,14 +256,15 @@ static cairn_write_t *draw_write(history_t *h, waiter_t *waiter, unsigned manner
                                 .is_delete = random_below(random, 6) == 0,
                                 .number = ++h->number % VALUE_NUMBERS,
                                 .bytes = draw_size(random)},
-                       .is_sync_only = random_below(random, 12) == 0};
+                       .is_sync_only = random_below(random, 12) == 0 && queueing == ONE_BY_ONE};
     cairn_bytes_t value = {value_pool + draft->past.number * VALUE_STEP, draft->past.bytes};
     if (draft->is_sync_only) {
         write = cairn_write_create_sync(h->last);
         if (write != NULL)
             write->sink = &waiter->sink;
     } else {
-        bool is_async = manner == 0 || (manner == 1 && random_below(random, 2) == 0);
+        bool is_async = manner == 0 || (manner == 1 && queueing != AS_AN_ATOMIC_BATCH &&
+                                        random_below(random, 2) == 0);
         write = fixture_frame(waiter, draft->past.is_delete ? CAIRN_WRITE_DELETE : CAIRN_WRITE_PUT,
                               key_of(draft->past.key, room),
                               draft->past.is_delete ? (cairn_bytes_t){0} : value,
@@ -282,7 +297,17 @@ static bool learn(history_t *h, const cairn_write_t *write)
         if (is_known && write->durability == CAIRN_SYNC)
             h->durable = write->version;
     }
-    return is_known || write->err == CAIRN_ERR_NOT_FOUND || write->err == CAIRN_ERR_DISK_FULL;
+    return is_known || write->err == CAIRN_ERR_NOT_FOUND || write->err == CAIRN_ERR_DISK_FULL ||
+           write->err == CAIRN_ERR_ABORTED || write->err == CAIRN_ERR_TOO_LARGE;
+}
+
+/** all that was logged of an atomic batch, in order of version, belongs together */
+static void learn_batch(history_t *h, cairn_write_t *const *writes, size_t count)
+{
+    for (size_t i = 0; i + 1 < count && writes[i + 1]->_logged; ++i)
+        if (writes[i]->version <= h->last)
+            h->past[writes[i]->version].more = true;
+    h->tally->batches += count > 1 && writes[1]->_logged;
 }
 
 static int by_version(const void *a, const void *b)
@@ -305,34 +330,67 @@ static size_t draw_batch(random_t *random)
     }
 }
 
+static queueing_t draw_queueing(random_t *random)
+{
+    uint64_t dice = random_below(random, 8);
+    return dice < 3 ? AS_AN_ATOMIC_BATCH : dice == 3 ? AS_A_BATCH : ONE_BY_ONE;
+}
+
+/** one by one: those that could be queued are left; false if not all could */
+static bool queue_one_by_one(history_t *h, cairn_write_t **writes, size_t *count)
+{
+    size_t queued = 0;
+    for (size_t i = 0; i < *count; ++i) {
+        if (cairn_store_enqueue(h->f.store, writes[i]) == CAIRN_OK)
+            writes[queued++] = writes[i];
+        else
+            cairn_write_destroy(writes[i]);
+    }
+    bool is_all = queued == *count;
+    *count = queued;
+    return is_all;
+}
+
+/** all of them or none */
+static bool queue_batch(history_t *h, cairn_write_t **writes, size_t *count, bool is_atomic)
+{
+    for (size_t i = 0; i < *count; ++i)
+        writes[i]->next = i + 1 < *count ? writes[i + 1] : NULL;
+    if (cairn_store_enqueue_batch(h->f.store, writes[0], is_atomic) == CAIRN_OK)
+        return true;
+    for (size_t i = 0; i < *count; ++i)
+        cairn_write_destroy(writes[i]);
+    *count = 0;
+    return false;
+}
+
 /** queues a few writes at once and waits for all; false when the store takes no more */
 static bool write_batch(history_t *h)
 {
     static _Thread_local draft_t drafts[BATCH_MAX];
     cairn_write_t *writes[BATCH_MAX];
-    size_t count = draw_batch(&h->random), queued = 0;
+    size_t count = draw_batch(&h->random);
     unsigned manner = (unsigned)random_below(&h->random, 5);
-    bool goes_on = true;
+    queueing_t queueing = draw_queueing(&h->random);
     waiter_t waiter;
     waiter_init(&waiter);
-    for (size_t i = 0; i < count; ++i) {
-        cairn_write_t *write = draw_write(h, &waiter, manner, &drafts[queued]);
-        if (cairn_store_enqueue(h->f.store, write) == CAIRN_OK) {
-            writes[queued++] = write;
-        } else {
-            cairn_write_destroy(write);
-            goes_on = false;
-        }
-    }
+    for (size_t i = 0; i < count; ++i)
+        writes[i] = draw_write(h, &waiter, manner, queueing, &drafts[i]);
+    bool goes_on = queueing == ONE_BY_ONE
+                       ? queue_one_by_one(h, writes, &count)
+                       : queue_batch(h, writes, &count,
+                                     queueing == AS_AN_ATOMIC_BATCH && (h->lies & LIE_ATOMIC) == 0);
     cairn_store_wake(h->f.store);
-    if (queued != 0)
-        waiter_take(&waiter, queued);
+    if (count != 0)
+        waiter_take(&waiter, count);
     /* async writes come back before the sync ones that went before them */
-    qsort(writes, queued, sizeof(writes[0]), by_version);
-    for (size_t i = 0; i < queued; ++i) {
+    qsort(writes, count, sizeof(writes[0]), by_version);
+    for (size_t i = 0; i < count; ++i)
         goes_on &= learn(h, writes[i]);
+    if (queueing == AS_AN_ATOMIC_BATCH)
+        learn_batch(h, writes, count);
+    for (size_t i = 0; i < count; ++i)
         cairn_write_destroy(writes[i]);
-    }
     waiter_dispose(&waiter);
     return goes_on;
 }
@@ -500,6 +558,8 @@ static void add_tally(tally_t *sum, const tally_t *more)
     sum->lost += more->lost;
     sum->resurrected += more->resurrected;
     sum->partial += more->partial;
+    sum->batches += more->batches;
+    sum->torn_batches += more->torn_batches;
     sum->false_alarms += more->false_alarms;
     sum->refused += more->refused;
     sum->restored += more->restored;
@@ -551,12 +611,15 @@ static void whatever_was_acknowledged_is_there(void)
     uint64_t cuts = is_soak() ? CUTS_SOAK : CUTS;
     tally_t t = run_lanes(cuts, 0, UPKEEP_NONE, false);
     printf("\n    power cuts %llu, kills %llu, stores looked at %llu, acknowledged writes checked "
-           "%llu: lost %llu, partial %llu, false alarms %llu\n    ",
+           "%llu: lost %llu, partial %llu, false alarms %llu; atomic batches %llu: torn %llu\n    ",
            (unsigned long long)t.cuts, (unsigned long long)t.kills, (unsigned long long)t.opened,
            (unsigned long long)t.checked, (unsigned long long)t.lost, (unsigned long long)t.partial,
-           (unsigned long long)t.false_alarms);
+           (unsigned long long)t.false_alarms, (unsigned long long)t.batches,
+           (unsigned long long)t.torn_batches);
     CU_ASSERT(t.cuts >= cuts);
     CU_ASSERT(t.checked >= cuts);
+    CU_ASSERT(t.batches >= cuts / 4);
+    CU_ASSERT_EQUAL(t.torn_batches, 0);
     CU_ASSERT_EQUAL(t.lost, 0);
     CU_ASSERT_EQUAL(t.resurrected, 0);
     CU_ASSERT_EQUAL(t.partial, 0);
@@ -650,6 +713,11 @@ static void a_synced_sector_that_is_lost(void)
 static void short_writes_that_are_not_noticed(void)
 {
     must_find(DISK_SIM_LIE_SHORT);
+}
+
+static void a_part_of_an_atomic_batch(void)
+{
+    must_find(LIE_ATOMIC);
 }
 
 static void a_page_cache_that_is_believed(void)
@@ -872,6 +940,7 @@ void suite_power_cut(void)
     CU_add_test(s, "control: a short write that nobody notices is seen",
                 short_writes_that_are_not_noticed);
     CU_add_test(s, "control: a page cache that is believed is seen", a_page_cache_that_is_believed);
+    CU_add_test(s, "control: a part of an atomic batch is seen", a_part_of_an_atomic_batch);
     CU_add_test(s, "a flipped bit is noticed or harmless", a_flipped_bit_is_noticed_or_harmless);
     CU_add_test(s, "a shortened or lost file is noticed or harmless",
                 a_shortened_file_is_noticed_or_harmless);
