@@ -33,7 +33,7 @@ cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const 
     }
     if (old == 0)
         return CAIRN_OK;
-    if (cairn_probe_is_seen(space, seen, old))
+    if (seen != NULL && cairn_probe_is_seen(space, seen, old))
         *before = *seen;
     else
         cairn_probe_see(space, old, before);

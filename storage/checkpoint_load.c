@@ -232,7 +232,7 @@ static cairn_err_t read_dump(reading_t *reading, char *why)
     helper_t helpers[HELPERS_MAX];
     uint64_t pieces = reading->bytes / PIECE_BYTES + 1;
     unsigned count = pieces < HELPERS_MAX ? (unsigned)pieces : HELPERS_MAX;
-    for (unsigned i = 0; i < count; ++i)
+    for (unsigned i = 0; i < HELPERS_MAX; ++i)
         helpers[i] = (helper_t){.reading = reading, .number = i, .count = count};
     share(helpers, count, read_main);
     cairn_err_t err = read_err(atomic_load_explicit(&reading->err, memory_order_relaxed), why);

@@ -128,15 +128,16 @@ bool cairn_compaction_unlink(void *ctx, cairn_upkeep_t *upkeep)
 }
 
 /** the inputs have left the list; readers that came before may still look at them */
-static void retire(cairn_compaction_t *c, const cairn_copying_t *copying, retired_t *nodes[])
+static void retire(cairn_compaction_t *c, retired_t *inputs)
 {
-    for (size_t i = 0; i < copying->count; ++i)
+    for (const retired_t *input = inputs; input != NULL; input = input->next)
         cairn_segments_retire_bytes(c->parts.segments,
-                                    (int64_t)cairn_segment_bytes(copying->inputs[i]));
+                                    (int64_t)cairn_segment_bytes(input->segment));
     synchronize_rcu();
-    for (size_t i = 0; i < copying->count; ++i) {
-        *nodes[i] = (retired_t){.segment = copying->inputs[i], .next = c->retired};
-        c->retired = nodes[i];
+    for (retired_t *input = inputs, *next; input != NULL; input = next) {
+        next = input->next;
+        input->next = c->retired;
+        c->retired = input;
     }
 }
 
@@ -351,9 +352,34 @@ static void mark_damaged(const cairn_copying_t *copying)
             atomic_store_explicit(&copying->inputs[i]->is_damaged, true, memory_order_relaxed);
 }
 
-/** move, retire */
+static void free_nodes(retired_t *nodes)
+{
+    for (retired_t *next; nodes != NULL; nodes = next) {
+        next = nodes->next;
+        cairn_os->free(nodes);
+    }
+}
+
+/** a node for each input, linked; NULL without memory. Made before anything is done: after
+ * `replace` nothing may fail for want of it */
+static retired_t *make_nodes(const cairn_copying_t *copying)
+{
+    retired_t *nodes = NULL;
+    for (size_t i = copying->count; i-- > 0;) {
+        retired_t *node = cairn_os->alloc(sizeof(*node));
+        if (node == NULL) {
+            free_nodes(nodes);
+            return NULL;
+        }
+        *node = (retired_t){.segment = copying->inputs[i], .next = nodes};
+        nodes = node;
+    }
+    return nodes;
+}
+
+/** move, retire; takes the nodes */
 static void take_over(cairn_compaction_t *c, cairn_copying_t *copying, cairn_segment_t *output,
-                      retired_t *nodes[])
+                      retired_t *nodes)
 {
     if (!cairn_compaction_move(copying, output)) {
         /* some entries lead here, some there: both are read on, and an open takes the output */
@@ -362,8 +388,7 @@ static void take_over(cairn_compaction_t *c, cairn_copying_t *copying, cairn_seg
         c->parts.stop_checkpoints(c->parts.ctx); /* it would not know the output */
         cairn_health_log(c->parts.health, "compaction: a record that had just been copied cannot "
                                           "be read; no more is done until a restart");
-        for (size_t i = 0; i < copying->count; ++i)
-            cairn_os->free(nodes[i]);
+        free_nodes(nodes);
         return;
     }
     add(&c->runs, 1);
@@ -371,36 +396,21 @@ static void take_over(cairn_compaction_t *c, cairn_copying_t *copying, cairn_seg
     add(&c->bytes_written, cairn_segment_bytes(output));
     cairn_segments_raise_dropped_version(c->parts.segments, output->dropped_version);
     cairn_segments_replace(c->parts.segments, copying->inputs[0], copying->count, output);
-    retire(c, copying, nodes);
-}
-
-/** before anything is done: after `replace` nothing may fail for want of memory */
-static bool make_nodes(retired_t *nodes[], size_t count)
-{
-    for (size_t i = 0; i < count; ++i) {
-        nodes[i] = cairn_os->alloc(sizeof(*nodes[i]));
-        if (nodes[i] == NULL) {
-            while (i-- > 0)
-                cairn_os->free(nodes[i]);
-            return false;
-        }
-    }
-    return true;
+    retire(c, nodes);
 }
 
 static cairn_err_t compact(cairn_compaction_t *c, cairn_copying_t *copying)
 {
-    retired_t *nodes[CAIRN_COMPACTION_INPUTS_MAX];
     cairn_segment_t *output;
-    if (!make_nodes(nodes, copying->count))
+    retired_t *nodes = make_nodes(copying);
+    if (nodes == NULL)
         return CAIRN_ERR_NOMEM;
     cairn_err_t err = make_output(c, copying, &output);
     if (err == CAIRN_OK) {
         take_over(c, copying, output, nodes);
         return CAIRN_OK;
     }
-    for (size_t i = 0; i < copying->count; ++i)
-        cairn_os->free(nodes[i]);
+    free_nodes(nodes);
     return err;
 }
 

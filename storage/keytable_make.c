@@ -6,6 +6,7 @@
  * record's head is read again and its entry written, or compared. Memory: 16 bytes a record, while
  * it lasts.
  */
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -188,6 +189,7 @@ static cairn_err_t write_entries(making_t *m, cairn_walk_t *last)
 {
     const cairn_keyplace_t *sorted = (const cairn_keyplace_t *)m->sorted.bytes;
     cairn_err_t err = CAIRN_OK;
+    assert(sorted != NULL || m->entry_count == 0);
     cairn_walk_begin(last, m->segment, CAIRN_SEGMENT_HEADER_BYTES, m->end);
     for (uint64_t i = 0; i < m->entry_count && err == CAIRN_OK; ++i) {
         err = cairn_walk_look_at(last, (uint64_t)sorted[i].place * CAIRN_RECORD_ALIGN);
