@@ -66,8 +66,7 @@ static bool set_how(json_t *json, const cairn_client_write_t *how)
                                      json_string(how->if_version != 0 ? text : "*")) == 0;
     if (how->if_absent)
         is_set &= json_object_set_new(json, "if_none_match", json_string("*")) == 0;
-    if (how->content_type != NULL)
-        is_set &= json_object_set_new(json, "content_type", json_string(how->content_type)) == 0;
+    is_set &= cairn_client_json_set_beside(json, how);
     snprintf(text, sizeof(text), "%" PRIu64 "ms", how->ttl_ms);
     if (how->ttl_ms != 0)
         is_set &= json_object_set_new(json, "ttl", json_string(text)) == 0;
@@ -129,7 +128,10 @@ void cairn_batch_incr(cairn_client_batch_t *batch, const void *key, size_t key_b
     bool is_whole;
     if (batch == NULL)
         return;
-    json_t *json = begin("incr", key, key_bytes, how, &is_whole);
+    cairn_client_write_t counted = how != NULL ? *how : (cairn_client_write_t){.ttl_ms = 0};
+    /* a number is text/plain, and nothing is stored beside it */
+    cairn_client_beside_apply(&(cairn_client_beside_t){.content_type = NULL}, &counted);
+    json_t *json = begin("incr", key, key_bytes, &counted, &is_whole);
     is_whole = is_whole && json_object_set_new(json, "by", json_integer(by)) == 0;
     add_line(batch, json, is_whole);
 }
@@ -140,9 +142,11 @@ void cairn_batch_delete(cairn_client_batch_t *batch, const void *key, size_t key
     bool is_whole;
     if (batch == NULL)
         return;
-    cairn_client_write_t conditions = how != NULL ? *how : (cairn_client_write_t){.ttl_ms = 0};
-    conditions.ttl_ms = 0;
-    conditions.content_type = NULL;
+    cairn_client_write_t conditions = {.ttl_ms = 0};
+    if (how != NULL)
+        conditions = (cairn_client_write_t){.if_version = how->if_version,
+                                            .if_absent = how->if_absent,
+                                            .if_present = how->if_present};
     json_t *json = begin("delete", key, key_bytes, &conditions, &is_whole);
     add_line(batch, json, is_whole);
 }

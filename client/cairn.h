@@ -243,7 +243,7 @@ CAIRN_API cairn_client_batch_t *cairn_batch_create(void);
 CAIRN_API void cairn_batch_destroy(cairn_client_batch_t *batch);
 CAIRN_API void cairn_batch_clear(cairn_client_batch_t *batch);
 
-/** Of `how`, conditions, time to live and content type count. */
+/** Of `how`, all but the durability counts; what is stored beside the value must be UTF-8. */
 CAIRN_API void cairn_batch_set(cairn_client_batch_t *batch, const void *key, size_t key_bytes,
                                const void *value, size_t value_bytes,
                                const cairn_client_write_t *how);
@@ -285,10 +285,16 @@ typedef struct st_cairn_client_entry_t {
     size_t key_bytes;
     uint64_t version;
     uint64_t size;            /* of the value */
+    const char *error;        /* why the value cannot be read, such as "read_failed"; else NULL */
     const char *content_type; /* NULL if it was not told */
     int64_t expires_ms;       /* since 1970; 0 never */
     const char *value;        /* NULL unless `with_values` was asked for */
     size_t value_bytes;
+    /* what else is stored beside the value; nothing unless `with_meta` was asked for */
+    const char *content_encoding;
+    const char *cache_control;
+    const cairn_client_meta_t *meta; /* names in lower case */
+    size_t meta_count;
 } cairn_client_entry_t;
 
 /** Takes one key; false ends the walk. It may use the handle for calls of its own. */
@@ -305,6 +311,7 @@ typedef struct st_cairn_client_list_t {
     uint64_t limit;   /* so many at most; 0 for no limit */
     unsigned page;    /* keys fetched at a time; 0: 1,000 */
     bool with_values; /* cairn_list() only: their values too */
+    bool with_meta;   /* all that is stored beside a value too */
 } cairn_client_list_t;
 
 /** Calls back for every live key in byte order, page by page. `which` may be NULL. */

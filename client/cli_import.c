@@ -39,43 +39,60 @@ static void set_key(import_t *import, const void *key, size_t bytes)
     cairn_client_buffer_add(&import->key, key, bytes);
 }
 
-/** how the line says that the value is to be written; false if it has expired meanwhile */
-static bool take_how(const json_t *json, cairn_client_write_t *how)
+/** the time that a value has left, from the point in time that its line has; 0 if there is none */
+static bool take_ttl(const json_t *json, uint64_t *ttl_ms)
 {
     json_int_t expires_ms = json_integer_value(json_object_get(json, "expires"));
     struct timespec now;
-    *how = (cairn_client_write_t){.content_type =
-                                      json_string_value(json_object_get(json, "content_type"))};
+    *ttl_ms = 0;
     if (expires_ms == 0)
         return true;
     clock_gettime(CLOCK_REALTIME, &now);
     json_int_t left = expires_ms - ((json_int_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
-    how->ttl_ms = left > 0 ? (uint64_t)left : 0;
+    *ttl_ms = left > 0 ? (uint64_t)left : 0;
     return left > 0;
+}
+
+/** hands the line's value over, unless it has expired meanwhile; an exit status */
+static int import_value(import_t *import, const json_t *json, const cairn_client_beside_t *beside,
+                        const char *value, size_t value_bytes, uint64_t bytes)
+{
+    cairn_client_write_t how = {.ttl_ms = 0};
+    if (!take_ttl(json, &how.ttl_ms))
+        return CLI_OK;
+    cairn_client_beside_apply(beside, &how);
+    /* without one it is this, and then there is nothing to store */
+    if (how.content_type != NULL && strcmp(how.content_type, "application/octet-stream") == 0)
+        how.content_type = NULL;
+    return cli_loader_put(import->loader, import->key.bytes, import->key.count, value, value_bytes,
+                          &how, bytes)
+               ? CLI_OK
+               : CLI_FAILED;
 }
 
 static int import_line(import_t *import, const json_t *json, uint64_t bytes)
 {
-    cairn_client_write_t how;
+    cairn_client_beside_t beside;
     char *key, *value;
     size_t key_bytes, value_bytes;
-    int status = CLI_OK;
+    int status;
+    if (!cairn_client_json_get_beside(json, &beside))
+        return refuse_line(import, "\"meta\" is a list of {\"name\":\"...\",\"value\":\"...\"}");
     cairn_client_json_get(json, "key", &key, &key_bytes);
     cairn_client_json_get(json, "value", &value, &value_bytes);
-    if (key == NULL || value == NULL) {
+    if (key != NULL)
+        set_key(import, key, key_bytes);
+    if (key == NULL || value == NULL)
         status =
             refuse_line(import, "a line is {\"key\":\"...\",\"value\":\"...\"}, with key_b64 and "
                                 "value_b64 for what is not UTF-8");
-    } else if (take_how(json, &how)) {
-        set_key(import, key, key_bytes);
-        if (import->key.is_broken)
-            status = refuse_line(import, "out of memory");
-        else if (!cli_loader_put(import->loader, import->key.bytes, import->key.count, value,
-                                 value_bytes, &how, bytes))
-            status = CLI_FAILED;
-    }
+    else if (import->key.is_broken)
+        status = refuse_line(import, "out of memory");
+    else
+        status = import_value(import, json, &beside, value, value_bytes, bytes);
     free(key);
     free(value);
+    cairn_client_beside_dispose(&beside);
     return status;
 }
 

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "client/cli_internal.h"
+#include "client/client_internal.h"
 
 #define WORKERS_DEFAULT 4
 #define WORKERS_MAX 64
@@ -30,8 +31,9 @@ typedef struct st_load_t {
     cairn_client_batch_t *batch;
     char **keys; /* of the batch, for messages */
     size_t key_count;
-    char *key, *value, *content_type;
+    char *key, *value;
     size_t key_bytes, value_bytes;
+    cairn_client_beside_t beside;
     cairn_client_write_t how;
     uint64_t bytes; /* for the progress */
 } load_t;
@@ -67,7 +69,7 @@ static void load_free(load_t *load)
     free(load->keys);
     free(load->key);
     free(load->value);
-    free(load->content_type);
+    cairn_client_beside_dispose(&load->beside);
     free(load);
 }
 
@@ -270,23 +272,38 @@ static bool send_alone(load_worker_t *worker, const void *key, size_t key_bytes,
     load->value_bytes = value_bytes;
     load->bytes = bytes;
     load->how = *how;
-    if (how->content_type != NULL)
-        load->how.content_type = load->content_type = strdup(how->content_type);
-    if (load->key == NULL || load->value == NULL ||
-        (how->content_type != NULL && load->content_type == NULL)) {
+    if (load->key == NULL || load->value == NULL || !cairn_client_beside_copy(how, &load->beside)) {
         load_free(load);
         return false;
     }
+    cairn_client_beside_apply(&load->beside, &load->how);
     hand_over_gathered(worker); /* an earlier write of the key may be among them */
     hand_over(worker, load);
     return true;
+}
+
+static bool is_utf8(const char *text)
+{
+    json_t *json = text != NULL ? json_string(text) : json_null();
+    json_decref(json);
+    return json != NULL;
+}
+
+/** whether a batch can have what is stored beside the value: it takes no other text */
+static bool is_for_a_batch(const cairn_client_write_t *how)
+{
+    bool is =
+        is_utf8(how->content_type) && is_utf8(how->content_encoding) && is_utf8(how->cache_control);
+    for (size_t i = 0; is && i < how->meta_count; ++i)
+        is = is_utf8(how->meta[i].name) && is_utf8(how->meta[i].value);
+    return is;
 }
 
 bool cli_loader_put(cli_loader_t *loader, const void *key, size_t key_bytes, const void *value,
                     size_t value_bytes, const cairn_client_write_t *how, uint64_t bytes)
 {
     load_worker_t *worker = worker_of(loader, key, key_bytes);
-    bool is_taken = value_bytes > ALONE_BYTES || how->meta_count != 0
+    bool is_taken = value_bytes > ALONE_BYTES || !is_for_a_batch(how)
                         ? send_alone(worker, key, key_bytes, value, value_bytes, how, bytes)
                         : gather(worker, key, key_bytes, value, value_bytes, how, bytes);
     if (!is_taken)

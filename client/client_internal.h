@@ -98,6 +98,25 @@ bool cairn_client_json_set(json_t *json, const char *name, const void *bytes, si
  */
 void cairn_client_json_get(const json_t *json, const char *name, char **bytes, size_t *count);
 
+/** what is stored beside a value, in memory of its own; zeroed, there is nothing */
+typedef struct st_cairn_client_beside_t {
+    char *content_type, *content_encoding, *cache_control; /* NULL where there is none */
+    cairn_client_meta_t *meta;
+    size_t meta_count;
+} cairn_client_beside_t;
+
+/** Copies what `how` has of it. False, with nothing copied, without memory. */
+bool cairn_client_beside_copy(const cairn_client_write_t *how, cairn_client_beside_t *copy);
+/** Has a write store it; it must outlive `how`. */
+void cairn_client_beside_apply(const cairn_client_beside_t *beside, cairn_client_write_t *how);
+void cairn_client_beside_dispose(cairn_client_beside_t *beside);
+
+/** Sets content_type, content_encoding, cache_control and meta, as far as `how` has them. False
+ * without memory. */
+bool cairn_client_json_set_beside(json_t *json, const cairn_client_write_t *how);
+/** Reads them. False, with nothing to dispose, for what they cannot be, or without memory. */
+bool cairn_client_json_get_beside(const json_t *json, cairn_client_beside_t *beside);
+
 /** Takes the next line that is not empty from a body; NULL at its end. `*error` is set, and NULL
  * returned, for one that is no JSON object. Owner: the caller. */
 json_t *cairn_client_next_line(const cairn_client_buffer_t *body, size_t *at, bool *is_error);

@@ -20,10 +20,18 @@ typedef struct st_walk_t {
 static bool take_entry(walk_t *walk, const json_t *json)
 {
     char *key, *value;
+    cairn_client_beside_t beside;
+    if (!cairn_client_json_get_beside(json, &beside))
+        return false;
     cairn_client_entry_t entry = {
         .version = (uint64_t)json_integer_value(json_object_get(json, "version")),
         .size = (uint64_t)json_integer_value(json_object_get(json, "size")),
-        .content_type = json_string_value(json_object_get(json, "content_type")),
+        .error = json_string_value(json_object_get(json, "error")),
+        .content_type = beside.content_type,
+        .content_encoding = beside.content_encoding,
+        .cache_control = beside.cache_control,
+        .meta = beside.meta,
+        .meta_count = beside.meta_count,
         .expires_ms = json_integer_value(json_object_get(json, "expires")),
     };
     cairn_client_json_get(json, "key", &key, &entry.key_bytes);
@@ -37,6 +45,7 @@ static bool take_entry(walk_t *walk, const json_t *json)
     }
     free(key);
     free(value);
+    cairn_client_beside_dispose(&beside);
     return is_good;
 }
 
@@ -99,6 +108,8 @@ static cairn_client_err_t run(cairn_client_t *db, const char *path,
         cairn_client_query(db, "contains", which->contains, which->contains_bytes);
     if (which->with_values)
         cairn_client_query(db, "values", "true", strlen("true"));
+    if (which->with_meta)
+        cairn_client_query(db, "meta", "true", strlen("true"));
     cairn_client_query_number(db, "limit", page < walk.left ? page : walk.left);
     return walk_pages(&walk);
 }

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "server/auth.h"
+#include "server/meta_json.h"
 #include "server/units.h"
 #include "server/write_request.h"
 
@@ -28,6 +29,9 @@
     X(value, OF_VALUE)                                                                             \
     X(value_b64, OF_VALUE)                                                                         \
     X(content_type, OF_VALUE)                                                                      \
+    X(content_encoding, OF_VALUE)                                                                  \
+    X(cache_control, OF_VALUE)                                                                     \
+    X(meta, OF_VALUE)                                                                              \
     X(ttl, OF_VALUE | OF(INCR))                                                                    \
     X(by, OF(INCR))                                                                                \
     X(if_match, OF_ANY)                                                                            \
@@ -152,8 +156,11 @@ static bool take_members(parser_t *p, json_t *json)
             return refuse(p, CAIRN_PROBLEM_BAD_OPERATION,
                           "\"%s\" is no member that this operation has",
                           is_tame(name) ? name : "...");
-        if (rows[i].offset != offsetof(members_t, by) && !json_is_string(value))
-            return refuse(p, CAIRN_PROBLEM_BAD_OPERATION, "\"%s\" must be a string", name);
+        bool is_list = rows[i].offset == offsetof(members_t, meta);
+        if (is_list ? !json_is_array(value)
+                    : rows[i].offset != offsetof(members_t, by) && !json_is_string(value))
+            return refuse(p, CAIRN_PROBLEM_BAD_OPERATION, "\"%s\" must be a %s", name,
+                          is_list ? "list" : "string");
         memcpy((char *)&p->members + rows[i].offset, &value, sizeof(value));
     }
     return true;
@@ -248,25 +255,27 @@ static bool take_by(parser_t *p, cairn_write_t *write)
     return true;
 }
 
-/** what is stored with the value. It becomes a header one day: nothing may end it early */
+/** what is stored with the value */
 static bool take_meta(parser_t *p, cairn_meta_builder_t *meta)
 {
     static const char text_plain[] = "text/plain";
-    const json_t *type = p->members.content_type;
-    cairn_bytes_t text = {text_plain, sizeof(text_plain) - 1};
+    const members_t *m = &p->members;
+    const char *why = NULL;
     meta->count = 0;
-    if (p->op != CAIRN_WRITE_INCR) {
-        if (type == NULL)
-            return true;
-        text = (cairn_bytes_t){json_string_value(type), json_string_length(type)};
-    }
-    for (size_t i = 0; i < text.count; ++i)
-        if (((const char *)text.base)[i] < ' ' || ((const char *)text.base)[i] == 0x7f)
-            return refuse(p, CAIRN_PROBLEM_BAD_OPERATION,
-                          "\"content_type\" is printable ASCII, such as text/plain");
-    return cairn_meta_add(meta, CAIRN_META_CONTENT_TYPE, text) ||
-           refuse(p, CAIRN_PROBLEM_META_TOO_LARGE,
-                  "all that is stored beside a value has at most %d bytes", CAIRN_META_BYTES_MAX);
+    if (p->op == CAIRN_WRITE_INCR)
+        return cairn_meta_add(meta, CAIRN_META_CONTENT_TYPE,
+                              (cairn_bytes_t){text_plain, sizeof(text_plain) - 1});
+    /* a reader is told the time left instead of a Cache-Control */
+    cairn_meta_json_t members = {m->content_type, m->content_encoding,
+                                 m->ttl == NULL ? m->cache_control : NULL, m->meta};
+    if (cairn_meta_json_read(&members, meta, &why))
+        return true;
+    return why != NULL
+               ? refuse(p, CAIRN_PROBLEM_BAD_OPERATION, "%s", why)
+               : refuse(p, CAIRN_PROBLEM_META_TOO_LARGE,
+                        "Cairn-Meta-* headers have at most %d bytes together, and all that is "
+                        "stored beside a value at most %d",
+                        CAIRN_USER_META_BYTES_MAX, CAIRN_META_BYTES_MAX);
 }
 
 /* ---------------------------------------------------------------- operations */

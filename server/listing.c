@@ -15,6 +15,7 @@
 #include "server/conn.h"
 #include "server/json_text.h"
 #include "server/list_request.h"
+#include "server/meta_json.h"
 #include "server/pending.h"
 #include "server/reply.h"
 #include "server/target.h"
@@ -45,6 +46,7 @@ typedef struct st_listing_page_t {
     cairn_bytes_t contains; /* of a scan */
     size_t limit;
     bool wants_values;
+    bool wants_meta;            /* all that is stored beside a value */
     cairn_listing_t listing;    /* where it stands */
     cairn_search_place_t place; /* or, of a scan, this */
     uint64_t began_ns;
@@ -56,18 +58,6 @@ typedef struct st_listing_page_t {
 } page_t;
 
 /* ---------------------------------------------------------------- rows */
-
-static void add_content_type(cairn_json_text_t *text, cairn_bytes_t meta)
-{
-    size_t at = 0;
-    cairn_meta_tag_t tag;
-    cairn_bytes_t content, type = {CAIRN_CONTENT_TYPE_DEFAULT, strlen(CAIRN_CONTENT_TYPE_DEFAULT)};
-    while (cairn_meta_next(meta, &at, &tag, &content))
-        if (tag == CAIRN_META_CONTENT_TYPE)
-            type = content;
-    cairn_json_text_add_raw(text, ",");
-    cairn_json_text_add_bytes(text, "content_type", type.base, type.count);
-}
 
 static void add_number(cairn_json_text_t *text, const char *name, uint64_t number)
 {
@@ -88,7 +78,9 @@ static void add_row(page_t *page, const cairn_row_t *row)
         cairn_json_text_add(text, ",\"error\":\"%s\"",
                             cairn_problem_code(cairn_problem_of(row->err)));
     } else {
-        add_content_type(text, row->meta);
+        cairn_meta_json_add_type(text, row->meta);
+        if (page->wants_meta)
+            cairn_meta_json_add_rest(text, row->meta);
         if (row->expiry_ms != 0)
             add_number(text, ",\"expires\":", row->expiry_ms);
         if (page->wants_values) {
@@ -173,8 +165,8 @@ static void add_link(page_t *page)
     cairn_bytes_t after = cairn_listing_after(&page->listing);
     size_t keys = page->prefix.count + page->contains.count + after.count;
     char *link = h2o_mem_alloc_pool(&req->pool, LINK_BYTES_MAX + 3 * keys);
-    int n = sprintf(link, "</v1/%s?limit=%zu%s", page->is_scan ? "scan" : "keys", page->limit,
-                    page->wants_values ? "&values=true" : "");
+    int n = sprintf(link, "</v1/%s?limit=%zu%s%s", page->is_scan ? "scan" : "keys", page->limit,
+                    page->wants_values ? "&values=true" : "", page->wants_meta ? "&meta=true" : "");
     if (page->is_scan)
         n += sprintf(link + n, "&cursor=%" PRIu64, page->place.version);
     n += add_param(link + n, "after", after);
@@ -256,7 +248,8 @@ static bool read_request(page_t *page)
     cairn_bytes_t after;
     if (!cairn_list_request_prefix(req, &page->prefix) ||
         !cairn_list_request_limit(req, &page->limit) ||
-        !cairn_write_request_flag(req, "values", &page->wants_values))
+        !cairn_write_request_flag(req, "values", &page->wants_values) ||
+        !cairn_write_request_flag(req, "meta", &page->wants_meta))
         return false;
     if (page->is_scan) {
         h2o_iovec_t contains = {NULL, 0};

@@ -6,13 +6,10 @@
 #include <string.h>
 
 #include "server/conditions.h"
+#include "server/meta_json.h"
 #include "server/reply.h"
 #include "server/target.h"
 #include "server/units.h"
-
-/** `Cairn-Meta-*` headers together, names and values */
-#define USER_META_BYTES_MAX 1024
-#define USER_META_PREFIX "cairn-meta-"
 
 bool cairn_write_request_param(h2o_req_t *req, const char *name, h2o_iovec_t *value)
 {
@@ -138,16 +135,16 @@ static bool add_header(h2o_req_t *req, cairn_meta_builder_t *meta, cairn_meta_ta
 /** one field for each `Cairn-Meta-*` header: name, NUL, value */
 static bool add_user_meta(h2o_req_t *req, cairn_meta_builder_t *meta)
 {
-    char field[USER_META_BYTES_MAX + 1];
+    char field[CAIRN_USER_META_BYTES_MAX + 1];
     size_t total = 0;
     for (size_t i = 0; i < req->headers.size; ++i) {
         const h2o_header_t *header = &req->headers.entries[i];
-        size_t prefix = sizeof(USER_META_PREFIX) - 1;
+        size_t prefix = sizeof(CAIRN_USER_META_PREFIX) - 1;
         if (header->name->len <= prefix ||
-            memcmp(header->name->base, USER_META_PREFIX, prefix) != 0)
+            memcmp(header->name->base, CAIRN_USER_META_PREFIX, prefix) != 0)
             continue;
         total += header->name->len + header->value.len;
-        if (total > USER_META_BYTES_MAX)
+        if (total > CAIRN_USER_META_BYTES_MAX)
             return false;
         size_t name_bytes = header->name->len;
         memcpy(field, header->name->base, name_bytes);
@@ -171,6 +168,6 @@ bool cairn_write_request_meta(h2o_req_t *req, bool has_ttl, cairn_meta_builder_t
     cairn_reply_problem(req, CAIRN_PROBLEM_META_TOO_LARGE,
                         "Cairn-Meta-* headers have at most %d bytes together, and all that is "
                         "stored beside a value at most %d",
-                        USER_META_BYTES_MAX, CAIRN_META_BYTES_MAX);
+                        CAIRN_USER_META_BYTES_MAX, CAIRN_META_BYTES_MAX);
     return false;
 }

@@ -85,6 +85,7 @@ static const suite_t suites[] = {
     {"haproxy", suite_haproxy},
     {"real_tree", suite_real_tree},
     {"history", suite_history},
+    {"beside", suite_beside},
     {"client", suite_client},
     {"client_faults", suite_client_faults},
     {"install", suite_install},

@@ -71,6 +71,7 @@ void suite_takeover(void);
 void suite_haproxy(void);
 void suite_real_tree(void);
 void suite_history(void);
+void suite_beside(void);
 void suite_client(void);
 void suite_client_faults(void);
 void suite_install(void);
