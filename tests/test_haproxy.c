@@ -12,6 +12,7 @@
 #include "tests/program.h"
 #include "tests/site.h"
 #include "tests/store_fixture.h"
+#include "tests/stream.h"
 #include "tests/suites.h"
 #include "tests/tls_client.h"
 
@@ -241,6 +242,103 @@ static void connections_are_kept(void)
     CU_ASSERT_EQUAL(site_end(&site), 0);
 }
 
+/* ---------------------------------------------------------------- what comes as it happens */
+
+/* whether a GET of /metrics of cairn has this line soon */
+static bool metrics_come_to_have(http_conn_t *conn, const char *line)
+{
+    for (int64_t end_ms = monotonic_ms() + READY_TIMEOUT_MS; monotonic_ms() < end_ms; sleep_ms(5)) {
+        http_response_t res;
+        exchange(conn, "GET", "/metrics", NULL, NULL, 0, &res);
+        bool has = strstr(res.body, line) != NULL;
+        http_response_dispose(&res);
+        if (has)
+            return true;
+    }
+    fprintf(stderr, "\n    /metrics does not come to have %s", line);
+    return false;
+}
+
+static bool comes_to_print(const program_t *program, const char *text)
+{
+    for (int64_t end_ms = monotonic_ms() + READY_TIMEOUT_MS; monotonic_ms() < end_ms; sleep_ms(5)) {
+        char *output = program_output(program);
+        bool has = strstr(output, text) != NULL;
+        free(output);
+        if (has)
+            return true;
+    }
+    return false;
+}
+
+/* curl that follows the log over HTTP/2, and prints what comes */
+static void start_follower(program_t *curl, bool is_secure, const char *query, const char *accept)
+{
+    char url[128];
+    snprintf(url, sizeof(url), "%s://127.0.0.1:%u/v1/changes?%s", is_secure ? "https" : "http",
+             is_secure ? secure_port : plain_port, query);
+    const char *const argv[] = {"curl", "-sSkN", is_secure ? "--http2" : "--http2-prior-knowledge",
+                                "-H",   accept,  url,
+                                NULL};
+    CU_ASSERT_FATAL(program_start(curl, argv));
+}
+
+/* an event is told when it happens, not when there is a bufferful, and who leaves is let go */
+static void a_stream_is_a_stream(void)
+{
+    site_t site;
+    http_conn_t conn;
+    stream_t plain;
+    program_t curl[2] = {{.pid = 0}, {.pid = 0}};
+    start_cairn(&site, NULL);
+    CU_ASSERT(comes_to(204));
+    site_open(&site, &conn);
+    CU_ASSERT_FATAL(
+        stream_open(&plain, plain_port, "/v1/changes", "Accept: text/event-stream\r\n", false));
+    for (int i = 0; i < 2; ++i)
+        start_follower(&curl[i], i == 1, "since=0", "Accept: text/event-stream");
+    CU_ASSERT(metrics_come_to_have(&conn, "\ncairn_followers 3\n"));
+    for (int n = 0; n < 3; ++n) {
+        char target[32], event[64];
+        snprintf(target, sizeof(target), "/v1/kv/event%d", n);
+        snprintf(event, sizeof(event), "\"op\":\"put\",\"key\":\"event%d\"", n);
+        CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", target, NULL, "x", 1), 201);
+        CU_ASSERT(stream_wait_for(&plain, event, READY_TIMEOUT_MS));
+        for (int i = 0; i < 2; ++i)
+            CU_ASSERT(comes_to_print(&curl[i], event));
+    }
+    stream_close(&plain);
+    for (int i = 0; i < 2; ++i)
+        program_end(&curl[i]);
+    CU_ASSERT(metrics_come_to_have(&conn, "\ncairn_followers 0\n"));
+    http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(&site), 0);
+}
+
+static void a_wait_is_waited_for(void)
+{
+    site_t site;
+    http_conn_t conn;
+    program_t curl = {.pid = 0};
+    start_cairn(&site, NULL);
+    CU_ASSERT(comes_to(204));
+    site_open(&site, &conn);
+    start_follower(&curl, true, "since=0&wait=1m", "Accept: */*");
+    CU_ASSERT(metrics_come_to_have(&conn, "\ncairn_followers 1\n"));
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/awaited", NULL, "x", 1), 201);
+    CU_ASSERT_EQUAL(program_wait(&curl, READY_TIMEOUT_MS), 0);
+    char *output = program_output(&curl);
+    CU_ASSERT_STRING_EQUAL(output,
+                           "{\"version\":1,\"op\":\"put\",\"key\":\"awaited\",\"size\":1}\n");
+    free(output);
+    program_end(&curl);
+    /* one that is over with nothing to tell is answered through haproxy, not cut by it */
+    CU_ASSERT(is_answered(ASK("/v1/changes?since=1&wait=300ms", true, "--http2"), 200, "2"));
+    CU_ASSERT(out_is("", 0));
+    http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(&site), 0);
+}
+
 void suite_haproxy(void)
 {
     CU_pSuite s = CU_add_suite("haproxy: HTTP/2 in front of cairn", start, end);
@@ -248,4 +346,6 @@ void suite_haproxy(void)
     CU_add_test(s, "it is there before cairn, and follows it", it_follows_cairn);
     CU_add_test(s, "HTTP/2 is spoken, with TLS and without", http2_is_spoken);
     CU_add_test(s, "connections to cairn are kept", connections_are_kept);
+    CU_add_test(s, "a stream is a stream through it", a_stream_is_a_stream);
+    CU_add_test(s, "a wait is waited for", a_wait_is_waited_for);
 }
