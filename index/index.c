@@ -93,9 +93,10 @@ static cairn_loc_t likely_location(const cairn_place_t *place)
     return found != 0 ? cairn_slot_loc(cairn_slot_load(&bucket->slots[__builtin_ctz(found)])) : 0;
 }
 
-static void find_some(cairn_index_t *index, size_t count, const uint64_t *hashes, void *const *ctxs,
-                      cairn_index_match_cb is_match, cairn_index_prefetch_cb prefetch,
-                      cairn_loc_t *locs)
+/* the lines of some keys' homes on their way, then, through `prefetch`, what lies at the likely
+ * locations, which it writes, 0 where there is none. Without `ctxs` all have `ctx`. */
+static void ask_ahead(cairn_index_t *index, size_t count, const uint64_t *hashes, void *const *ctxs,
+                      void *ctx, cairn_index_prefetch_cb prefetch, cairn_loc_t *locs)
 {
     const cairn_table_t *table = cairn_table(index);
     cairn_place_t places[BATCH];
@@ -107,10 +108,17 @@ static void find_some(cairn_index_t *index, size_t count, const uint64_t *hashes
     for (size_t i = 0; i < count; ++i) {
         locs[i] = likely_location(&places[i]);
         if (locs[i] != 0 && prefetch != NULL)
-            prefetch(ctxs[i], locs[i]);
+            prefetch(ctxs != NULL ? ctxs[i] : ctx, locs[i]);
         if (locs[i] == 0)
             __builtin_prefetch(&places[i].block[cairn_ring_next(&places[i], places[i].home)]);
     }
+}
+
+static void find_some(cairn_index_t *index, size_t count, const uint64_t *hashes, void *const *ctxs,
+                      cairn_index_match_cb is_match, cairn_index_prefetch_cb prefetch,
+                      cairn_loc_t *locs)
+{
+    ask_ahead(index, count, hashes, ctxs, NULL, prefetch, locs);
     for (size_t i = 0; i < count; ++i) {
         if (locs[i] != 0 && is_match(ctxs[i], locs[i]))
             continue;
@@ -126,6 +134,17 @@ void cairn_index_find_batch(cairn_index_t *index, size_t count, const uint64_t *
     for (size_t done = 0; done < count; done += BATCH)
         find_some(index, count - done < BATCH ? count - done : BATCH, hashes + done, ctxs + done,
                   is_match, prefetch, locs + done);
+    CAIRN_READER_LEAVES(index);
+}
+
+void cairn_index_prefetch(cairn_index_t *index, size_t count, const uint64_t *hashes,
+                          cairn_index_prefetch_cb prefetch, void *ctx)
+{
+    cairn_loc_t locs[BATCH];
+
+    for (size_t done = 0; done < count; done += BATCH)
+        ask_ahead(index, count - done < BATCH ? count - done : BATCH, hashes + done, NULL, ctx,
+                  prefetch, locs);
     CAIRN_READER_LEAVES(index);
 }
 

@@ -115,6 +115,15 @@ void cairn_index_find_batch(cairn_index_t *index, size_t count, const uint64_t *
                             cairn_index_prefetch_cb prefetch, cairn_loc_t *locs);
 
 /**
+ * Says that these keys will soon be asked for or changed: their cache lines set out, and `prefetch`
+ * is called for likely locations. A hint; some tens of keys at a time are of use.
+ *
+ * Threads: any reader.
+ */
+void cairn_index_prefetch(cairn_index_t *index, size_t count, const uint64_t *hashes,
+                          cairn_index_prefetch_cb prefetch, void *ctx);
+
+/**
  * Visits a piece of the index, some hundred entries, in the order of their hashes; true while there
  * is more. Begin with *cursor = 0 and call again with what it has become: as long as it takes, from
  * any thread, across any growth. A key that stays from the first call to the last is visited at

@@ -300,10 +300,13 @@ static cairn_err_t read_from_source(cairn_recovery_t *r)
     cairn_err_t err = cairn_recovery_open_files(r);
     if (err == CAIRN_OK)
         err = cairn_recovery_plan(r);
+    if (err == CAIRN_OK && r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
+        cairn_recovery_read_ahead(r);
     if (err == CAIRN_OK)
         err = make_index(r);
     if (err == CAIRN_OK)
         err = read_all(r);
+    cairn_recovery_stop_reading_ahead(r);
     if (err == CAIRN_OK)
         err = cairn_recovery_clear_superseded(r);
     if (err == CAIRN_OK)

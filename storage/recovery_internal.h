@@ -41,6 +41,19 @@ typedef struct st_cairn_recovery_file_t {
     cairn_scan_end_t end;
 } cairn_recovery_file_t;
 
+/** a thread that brings in what is to be read, while the index is being loaded and files before it
+ * are replayed */
+typedef struct st_cairn_recovery_ahead_t {
+    pthread_t thread;
+    bool is_started;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond; /* it has come further */
+    /* guarded by mutex: */
+    size_t files; /* so many have been brought in */
+    bool is_over; /* and there will be no more */
+    bool stops;   /* it is to end */
+} cairn_recovery_ahead_t;
+
 typedef struct st_cairn_recovery_t {
     const cairn_recovery_parts_t *parts;
     cairn_dir_t *dir; /* of the parts, as are the next three */
@@ -59,6 +72,7 @@ typedef struct st_cairn_recovery_t {
     uint64_t covers_version;        /* the index has all records up to here; 0: it was empty */
     unsigned table_count;           /* while the source is the key tables */
     uint64_t bytes_total, bytes_done;
+    cairn_recovery_ahead_t ahead;
 } cairn_recovery_t;
 
 /** Says in the message to the person what is wrong; returns `err`. */
@@ -158,6 +172,15 @@ cairn_err_t cairn_recovery_progress(cairn_recovery_t *r, uint64_t bytes);
 /** Brings in what is to be read of a file; an unreadable page is found here, not by a signal.
  * Errors: IO, CANCELLED. */
 cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file);
+
+/**
+ * Begins to bring in what is to be read behind the checkpoint, on a thread of its own. Without that
+ * thread it all takes longer.
+ */
+void cairn_recovery_read_ahead(cairn_recovery_t *r);
+
+/** Ends it, if it has not come to its end, before the files may be closed. */
+void cairn_recovery_stop_reading_ahead(cairn_recovery_t *r);
 
 /** Where reading of a file begins, and how many bytes of it are read. */
 uint64_t cairn_recovery_read_from(const cairn_recovery_t *r, const cairn_recovery_file_t *file);

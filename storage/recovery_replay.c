@@ -1,7 +1,9 @@
 /*
  * storage/recovery_replay.c - the records of a file into the index.
  */
+#include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
 
 #include <urcu-qsbr.h>
@@ -9,10 +11,15 @@
 #include "storage/apply.h"
 #include "storage/guard.h"
 #include "storage/os.h"
+#include "storage/probe.h"
 #include "storage/recovery_internal.h"
 
 /** pages are brought in ahead of the walk in pieces of this size */
-#define READ_AHEAD_BYTES ((uint64_t)4 << 20)
+#define PIECE_BYTES ((uint64_t)4 << 20)
+/** what is read ahead of the replay altogether; more could push out what was read first */
+#define AHEAD_BYTES_MAX ((uint64_t)512 << 20)
+/** so many loads from memory are on their way at a time */
+#define UNITS_AT_ONCE 32
 
 /* ---------------------------------------------------------------- bringing in */
 
@@ -50,20 +57,101 @@ static cairn_err_t bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *fi
     return CAIRN_OK;
 }
 
+/** waits for the thread that reads ahead; whether it has brought this file in */
+static bool is_brought_in(cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    cairn_recovery_ahead_t *ahead = &r->ahead;
+    size_t number = (size_t)(file - r->files);
+    if (!ahead->is_started)
+        return false;
+    pthread_mutex_lock(&ahead->mutex);
+    while (ahead->files <= number && !ahead->is_over)
+        pthread_cond_wait(&ahead->cond, &ahead->mutex);
+    bool is_done = ahead->files > number;
+    pthread_mutex_unlock(&ahead->mutex);
+    return is_done;
+}
+
 cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file)
 {
     uint64_t at = cairn_recovery_read_from(r, file), end = file->segment->bytes;
     cairn_err_t err = CAIRN_OK;
     if (at > CAIRN_SEGMENT_HEADER_BYTES) /* the LINK is read of each */
         err = bring_in(r, file, CAIRN_SEGMENT_HEADER_BYTES, CAIRN_LINK_SPAN);
+    if (err == CAIRN_OK && at < end && is_brought_in(r, file))
+        return cairn_recovery_progress(r, end - at);
     while (at < end && err == CAIRN_OK) {
-        uint64_t bytes = end - at < READ_AHEAD_BYTES ? end - at : READ_AHEAD_BYTES;
+        uint64_t bytes = end - at < PIECE_BYTES ? end - at : PIECE_BYTES;
         err = bring_in(r, file, at, bytes);
         if (err == CAIRN_OK)
             err = cairn_recovery_progress(r, bytes);
         at += bytes;
     }
     return err;
+}
+
+/* ---------------------------------------------------------------- ahead of the replay */
+
+/** so many files have been brought in, from the first on; whether to go on */
+static bool note_ahead(cairn_recovery_ahead_t *ahead, size_t files, bool is_over)
+{
+    pthread_mutex_lock(&ahead->mutex);
+    ahead->files = files;
+    ahead->is_over = is_over;
+    bool go_on = !ahead->stops;
+    pthread_cond_signal(&ahead->cond);
+    pthread_mutex_unlock(&ahead->mutex);
+    return go_on;
+}
+
+/** false where it ends; what has failed is tried once more by the one that can say so */
+static bool read_file_ahead(cairn_recovery_t *r, size_t number, uint64_t *left)
+{
+    const cairn_segment_t *s = r->files[number].segment;
+    uint64_t at = cairn_recovery_read_from(r, &r->files[number]);
+    while (at < s->bytes) {
+        uint64_t bytes = s->bytes - at < PIECE_BYTES ? s->bytes - at : PIECE_BYTES;
+        if (*left < bytes || !note_ahead(&r->ahead, number, false))
+            return false;
+        *left -= bytes;
+        cairn_os->will_need(s->map + at, bytes);
+        if (cairn_os->populate(s->map + at, bytes) < 0)
+            return false;
+        at += bytes;
+    }
+    return true;
+}
+
+static void *read_ahead_main(void *arg)
+{
+    cairn_recovery_t *r = arg;
+    uint64_t left = AHEAD_BYTES_MAX;
+    size_t done = 0;
+    while (done < r->count && read_file_ahead(r, done, &left))
+        ++done;
+    note_ahead(&r->ahead, done, true);
+    return NULL;
+}
+
+void cairn_recovery_read_ahead(cairn_recovery_t *r)
+{
+    cairn_recovery_ahead_t *ahead = &r->ahead;
+    assert(!ahead->is_started && r->source == CAIRN_RECOVERY_FROM_CHECKPOINT);
+    *ahead = (cairn_recovery_ahead_t){.mutex = PTHREAD_MUTEX_INITIALIZER,
+                                      .cond = PTHREAD_COND_INITIALIZER};
+    ahead->is_started = pthread_create(&ahead->thread, NULL, read_ahead_main, r) == 0;
+}
+
+void cairn_recovery_stop_reading_ahead(cairn_recovery_t *r)
+{
+    cairn_recovery_ahead_t *ahead = &r->ahead;
+    if (!ahead->is_started)
+        return;
+    pthread_mutex_lock(&ahead->mutex);
+    ahead->stops = true;
+    pthread_mutex_unlock(&ahead->mutex);
+    pthread_join(ahead->thread, NULL);
+    ahead->is_started = false;
 }
 
 /* ---------------------------------------------------------------- applying */
@@ -104,18 +192,39 @@ static cairn_err_t apply_unit(cairn_recovery_t *r, const cairn_recovery_file_t *
     return CAIRN_OK;
 }
 
-/** a unit being applied; the disk may fail to deliver what was there a moment ago */
+/** units that have been found valid and are to be applied. The index is looked up for some of them
+ * at once: each has its place anywhere in memory, and so has what it replaces */
 typedef struct st_applying_t {
     cairn_recovery_t *recovery;
     cairn_recovery_file_t *file;
-    const cairn_scan_unit_t *unit;
+    cairn_scan_unit_t units[UNITS_AT_ONCE];
+    size_t count;
     cairn_err_t err;
 } applying_t;
 
+static void prefetch(const applying_t *a)
+{
+    cairn_recovery_t *r = a->recovery;
+    cairn_probe_t probe = {.space = r->out->space};
+    uint64_t hashes[UNITS_AT_ONCE];
+    size_t count = 0;
+    for (size_t i = 0; i < a->count; ++i) { /* of a batch the first: the others follow */
+        const uint8_t *at = a->file->segment->map + a->units[i].offset;
+        const cairn_record_t *record = (const cairn_record_t *)at;
+        if (record->key_bytes != 0) /* a MARK has none */
+            hashes[count++] =
+                cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes).hash;
+    }
+    cairn_index_prefetch(r->out->index, count, hashes, cairn_probe_prefetch, &probe);
+}
+
+/** the disk may fail to deliver what was there a moment ago */
 static void apply_guarded(void *ctx)
 {
     applying_t *a = ctx;
-    a->err = apply_unit(a->recovery, a->file, a->unit);
+    prefetch(a);
+    for (size_t i = 0; i < a->count && a->err == CAIRN_OK; ++i)
+        a->err = apply_unit(a->recovery, a->file, &a->units[i]);
 }
 
 static cairn_err_t unreadable(cairn_recovery_t *r, cairn_recovery_file_t *file)
@@ -166,18 +275,26 @@ static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
     return CAIRN_OK;
 }
 
+static cairn_err_t apply(applying_t *applying)
+{
+    if (!cairn_guard_run(apply_guarded, applying))
+        return unreadable(applying->recovery, applying->file);
+    applying->count = 0;
+    rcu_quiescent_state(); /* lets go of what the index outgrows */
+    return applying->err;
+}
+
 static cairn_err_t walk(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
-    cairn_scan_unit_t unit;
-    while (cairn_scan_next(&file->scan, &unit)) {
-        applying_t applying = {.recovery = r, .file = file, .unit = &unit};
-        if (!cairn_guard_run(apply_guarded, &applying))
-            return unreadable(r, file);
-        if (applying.err != CAIRN_OK)
-            return applying.err;
-        rcu_quiescent_state(); /* lets go of what the index outgrows */
+    applying_t applying = {.recovery = r, .file = file};
+    while (cairn_scan_next(&file->scan, &applying.units[applying.count])) {
+        if (++applying.count < UNITS_AT_ONCE)
+            continue;
+        cairn_err_t err = apply(&applying);
+        if (err != CAIRN_OK)
+            return err;
     }
-    return file->scan.is_unreadable ? unreadable(r, file) : CAIRN_OK;
+    return file->scan.is_unreadable ? unreadable(r, file) : apply(&applying);
 }
 
 /** at the first record of a file; what compaction has copied of the log has no chain of its own */

@@ -674,6 +674,34 @@ static void batches(void)
     }
 }
 
+/** how often each key's location was given */
+static void on_likely(void *ctx, cairn_loc_t loc)
+{
+    ++((unsigned *)ctx)[loc & KEY_MASK];
+}
+
+static void hints(void)
+{
+    enum { COUNT = 500, ALL = 2000 };
+    cairn_index_t *index = cairn_index_create_shaped(SMALL);
+    uint64_t hashed[COUNT];
+    unsigned seen[ALL] = {0}, right = 0;
+    for (size_t i = 0; i < COUNT; ++i)
+        hashed[i] = hash_good(i + 1);
+    cairn_index_prefetch(index, COUNT, hashed, on_likely, seen); /* of nothing, nothing */
+    for (size_t key = 0; key < ALL; ++key)
+        CU_ASSERT_EQUAL_FATAL(seen[key], 0);
+    CU_ASSERT_TRUE(put_range(index, hash_good, 1, ALL));
+    cairn_index_prefetch(index, COUNT, hashed, on_likely, seen);
+    for (size_t key = 0; key < ALL; ++key)
+        if (key >= 1 && key <= COUNT)
+            right += seen[key] == 1;
+        else
+            CU_ASSERT_EQUAL(seen[key], 0);
+    CU_ASSERT_TRUE(right > COUNT / 2); /* those that are at home */
+    cairn_index_destroy(index);
+}
+
 /* ---- without memory */
 
 static void create_without_memory(void)
@@ -1232,6 +1260,7 @@ void suite_index(void)
                 growth_with_walks);
     CU_add_test(s, "memory follows the number of keys, up and down", memory_follows_the_keys);
     CU_add_test(s, "a batch finds what single finds find", batches);
+    CU_add_test(s, "a hint names where keys are that are at home", hints);
     CU_add_test(s, "an index that gets no memory is not created", create_without_memory);
     CU_add_test(s, "growth that gets no memory loses nothing and goes on later",
                 growth_without_memory);
