@@ -76,25 +76,77 @@ static bool make_image(loop_disk_t *disk, uint64_t bytes)
     return run("mkfs.%s -q %s", disk->type, disk->image) || fail(disk, "no mkfs.%s", disk->type);
 }
 
-bool loop_disk_create(loop_disk_t *disk, const char *type, uint64_t bytes, temp_dir_place_t place)
+/** the directory that all of it lies in goes */
+static bool remove_dir(loop_disk_t *disk)
 {
+    if (disk->is_thin && umount2(disk->dir.path, 0) != 0)
+        return fail(disk, "%s stays mounted: %s", disk->dir.path, strerror(errno));
+    return temp_dir_remove(&disk->dir);
+}
+
+/** `room` is 0 for as much as there is */
+static bool create(loop_disk_t *disk, const char *type, uint64_t bytes, uint64_t room,
+                   temp_dir_place_t place)
+{
+    char size[32];
     *disk = (loop_disk_t){.is_mounted = false};
     snprintf(disk->type, sizeof(disk->type), "%s", type);
     if (geteuid() != 0)
         return fail(disk, "not root");
     if (!temp_dir_create(&disk->dir, place))
         return fail(disk, "no directory: %s", strerror(errno));
+    snprintf(size, sizeof(size), "size=%llu", (unsigned long long)room);
+    disk->is_thin = room != 0 && mount("none", disk->dir.path, "tmpfs", 0, size) == 0;
+    bool has_room = room == 0 || disk->is_thin ||
+                    fail(disk, "cannot mount a file system in memory: %s", strerror(errno));
     snprintf(disk->image, sizeof(disk->image), "%s/image", disk->dir.path);
     snprintf(disk->mount, sizeof(disk->mount), "%s/mount", disk->dir.path);
-    if (make_image(disk, bytes) && mount_it(disk))
+    if (has_room && make_image(disk, bytes) && mount_it(disk))
         return true;
-    temp_dir_remove(&disk->dir);
+    remove_dir(disk);
     return false;
+}
+
+bool loop_disk_create(loop_disk_t *disk, const char *type, uint64_t bytes, temp_dir_place_t place)
+{
+    return create(disk, type, bytes, 0, place);
+}
+
+bool loop_disk_create_thin(loop_disk_t *disk, const char *type, uint64_t bytes, uint64_t room)
+{
+    return create(disk, type, bytes, room, TEMP_DIR_IN_MEMORY);
+}
+
+static void ballast_path(const loop_disk_t *disk, char path[300])
+{
+    snprintf(path, 300, "%s/ballast", disk->dir.path);
+}
+
+bool loop_disk_fill_up(loop_disk_t *disk)
+{
+    static const char block[65536];
+    char path[300];
+    ballast_path(disk, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail(disk, "no ballast: %s", strerror(errno));
+    while (write(fd, block, sizeof(block)) > 0)
+        ;
+    bool is_full = errno == ENOSPC;
+    close(fd);
+    return is_full || fail(disk, "the ballast does not fill it: %s", strerror(errno));
+}
+
+bool loop_disk_give_back(loop_disk_t *disk)
+{
+    char path[300];
+    ballast_path(disk, path);
+    return unlink(path) == 0 || fail(disk, "the ballast stays: %s", strerror(errno));
 }
 
 bool loop_disk_destroy(loop_disk_t *disk)
 {
-    return unmount(disk) && temp_dir_remove(&disk->dir);
+    return unmount(disk) && remove_dir(disk);
 }
 
 bool loop_disk_remount(loop_disk_t *disk)

@@ -40,6 +40,7 @@ static const suite_t suites[] = {
     {"checkpoint", suite_checkpoint},
     {"power_cut", suite_power_cut},
     {"read_errors", suite_read_errors},
+    {"real_disk", suite_real_disk},
     {"verify", suite_verify},
     {"scrub", suite_scrub},
     {"batch", suite_batch},

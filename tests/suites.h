@@ -23,6 +23,7 @@ void suite_faults(void);
 void suite_checkpoint(void);
 void suite_power_cut(void);
 void suite_read_errors(void);
+void suite_real_disk(void);
 void suite_verify(void);
 void suite_scrub(void);
 void suite_batch(void);
