@@ -9,6 +9,7 @@
 
 #include <openssl/evp.h>
 
+#include "server/decimal.h"
 #include "server/http.h"
 
 /** a hundred short lines find room in it without being moved */
@@ -54,12 +55,7 @@ void cairn_json_text_add_raw(cairn_json_text_t *text, const char *raw)
 
 void cairn_json_text_add_number(cairn_json_text_t *text, uint64_t number)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do
-        digits[--at] = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    add_some(text, digits + at, sizeof(digits) - at);
+    text->count += cairn_decimal_write(make_room(text, CAIRN_DECIMAL_BYTES_MAX), number);
 }
 
 /** bytes of the UTF-8 character that begins here; 0 if none does (RFC 3629) */

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "server/conn.h"
+#include "server/head.h"
 
 typedef struct st_problem_row_t {
     int status;
@@ -64,20 +65,24 @@ static const char *reason_of(int status)
     }
 }
 
-void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator)
+/** a worker that stops lets connections go with the answer */
+static void begin(h2o_req_t *req)
 {
     if (cairn_worker_of(req)->is_stopping)
         req->http1_is_persistent = 0;
+}
+
+void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator)
+{
+    begin(req);
     h2o_start_response(req, generator);
 }
 
 /** sends a body that outlives the request, or none (count 0) */
 static void send_all(h2o_req_t *req, const char *bytes, size_t count)
 {
-    static h2o_generator_t generator = {NULL, NULL};
-    h2o_iovec_t body = h2o_iovec_init(bytes, count);
-    cairn_reply_start(req, &generator);
-    h2o_send(req, &body, count != 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
+    begin(req);
+    cairn_head_send(req, cairn_head_make(req, 0), bytes, count);
 }
 
 void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count)
@@ -85,6 +90,18 @@ void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count)
     bool is_head = cairn_method_is(req, "HEAD");
     req->res.content_length = count;
     send_all(req, bytes, is_head ? 0 : count);
+}
+
+bool cairn_reply_copy(h2o_req_t *req, const cairn_value_t *value)
+{
+    req->res.content_length = value->count;
+    begin(req);
+    h2o_iovec_t head = cairn_head_make(req, value->count);
+    char *body = head.base + head.len;
+    if (!cairn_value_copy(value, 0, body, value->count))
+        return false;
+    cairn_head_send(req, head, body, value->count);
+    return true;
 }
 
 /** `line` is 0 where the problem is not one of a line */

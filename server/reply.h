@@ -109,6 +109,12 @@ void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator);
  */
 void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count);
 
+/**
+ * The same with a copy of the value, which may go. False if the disk cannot read it: nothing has
+ * been sent.
+ */
+bool cairn_reply_copy(h2o_req_t *req, const cairn_value_t *value);
+
 /** A text made for this answer, of static type, copied. */
 void cairn_reply_text(h2o_req_t *req, const char *content_type, const char *text, size_t bytes);
 

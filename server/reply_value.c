@@ -11,53 +11,23 @@
 #include <string.h>
 
 #include "server/conn.h"
+#include "server/decimal.h"
+#include "server/head.h"
 #include "server/pending.h"
 #include "server/range.h"
 #include "server/sender.h"
 
 /** values up to this size are copied, so that a slow reader holds no segment */
 #define COPY_BYTES_MAX 16384
-/** "18446744073709551615" in quotes */
-#define ETAG_BYTES_MAX 22
-
-static size_t format_etag(char *out, uint64_t version)
-{
-    char digits[20];
-    size_t n = 0;
-    do
-        digits[n++] = (char)('0' + version % 10);
-    while ((version /= 10) != 0);
-    size_t at = 0;
-    out[at++] = '"';
-    while (n != 0)
-        out[at++] = digits[--n];
-    out[at++] = '"';
-    return at;
-}
+/** a number in quotes */
+#define ETAG_BYTES_MAX (CAIRN_DECIMAL_BYTES_MAX + 2)
 
 void cairn_reply_add_etag(h2o_req_t *req, uint64_t version)
 {
     char *etag = h2o_mem_alloc_pool(&req->pool, ETAG_BYTES_MAX);
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, etag,
-                   format_etag(etag, version));
-}
-
-/** HTTP dates of late, by their second: formatting one costs as much as finding the value */
-static const char *http_date(uint64_t seconds)
-{
-    static __thread struct {
-        uint64_t seconds;
-        char text[H2O_TIMESTR_RFC1123_LEN + 1];
-    } dates[64];
-    size_t i = seconds % (sizeof(dates) / sizeof(dates[0]));
-    if (dates[i].seconds != seconds || dates[i].text[0] == '\0') {
-        time_t t = (time_t)seconds;
-        struct tm tm;
-        gmtime_r(&t, &tm);
-        h2o_time2str_rfc1123(dates[i].text, &tm);
-        dates[i].seconds = seconds;
-    }
-    return dates[i].text;
+    size_t count = 1 + cairn_decimal_write(etag + 1, version);
+    etag[0] = etag[count] = '"';
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ETAG, NULL, etag, count + 1);
 }
 
 /** the headers a client stored with the value but Cache-Control; copied, since the map may go
@@ -95,7 +65,7 @@ static void add_text(h2o_req_t *req, const h2o_token_t *token, const char *text,
 static void add_date(h2o_req_t *req, const h2o_token_t *token, uint64_t ms)
 {
     char *text = h2o_mem_alloc_pool(&req->pool, H2O_TIMESTR_RFC1123_LEN);
-    memcpy(text, http_date(ms / 1000), H2O_TIMESTR_RFC1123_LEN);
+    memcpy(text, cairn_head_date(ms / 1000), H2O_TIMESTR_RFC1123_LEN);
     add_text(req, token, text, H2O_TIMESTR_RFC1123_LEN);
 }
 
@@ -287,21 +257,16 @@ void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
         (answer_conditions(req, &asked, &value) || answer_range(req, &asked, &value)))
         return;
     bool is_head = cairn_method_is(req, "HEAD");
-    bool is_copied = !is_head && value.count <= COPY_BYTES_MAX;
-    char *copy = NULL;
-    if (is_copied) {
-        copy = h2o_mem_alloc_pool(&req->pool, value.count + 1);
-        if (!cairn_value_copy(&value, 0, copy, value.count)) {
-            req->res.headers.size = 0; /* of a range that will not be sent */
-            cairn_reply_err(req, CAIRN_ERR_IO);
-            return;
-        }
-    }
     add_value_headers(req, &value);
-    if (!is_head)
+    if (is_head) {
+        cairn_reply_body(req, NULL, value.count);
+    } else if (value.count > COPY_BYTES_MAX) {
         cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
-    if (is_head || is_copied)
-        cairn_reply_body(req, copy, value.count);
-    else
         cairn_sender_start(req, &value);
+    } else if (cairn_reply_copy(req, &value)) {
+        cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
+    } else {
+        req->res.headers.size = 0; /* of a value that will not be sent */
+        cairn_reply_err(req, CAIRN_ERR_IO);
+    }
 }

@@ -1,0 +1,120 @@
+/*
+ * server/head.c - the head of an answer, written by us.
+ */
+#include "server/head.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include <h2o/version.h>
+
+#include "server/decimal.h"
+
+/* what stands in every head, and room for its numbers */
+#define LINES_BYTES_MAX                                                                            \
+    (sizeof("HTTP/1.1 200 \r\nDate: \r\nConnection: keep-alive\r\nContent-Length: \r\n"            \
+            "Server: \r\n\r\n") +                                                                  \
+     H2O_TIMESTR_RFC1123_LEN + CAIRN_DECIMAL_BYTES_MAX)
+
+/* The last stream of an HTTP/1 connection in libh2o 0.13, lib/http1.c: it begins with a stream like
+ * any other, behind which stands whether the head has been sent. */
+#if H2O_LIBRARY_VERSION_MAJOR != 0 || H2O_LIBRARY_VERSION_MINOR != 13
+#error "look up how this libh2o notes that a head has been sent"
+#endif
+typedef struct st_last_stream_t {
+    h2o_ostream_t super;
+    int has_sent_head;
+} last_stream_t;
+
+/** dates of late, by their second: formatting one costs as much as finding a value */
+const char *cairn_head_date(uint64_t seconds)
+{
+    static __thread struct {
+        uint64_t seconds;
+        char text[H2O_TIMESTR_RFC1123_LEN + 1];
+    } dates[64];
+    size_t i = seconds % (sizeof(dates) / sizeof(dates[0]));
+    if (dates[i].seconds != seconds || dates[i].text[0] == '\0') {
+        time_t t = (time_t)seconds;
+        struct tm tm;
+        gmtime_r(&t, &tm);
+        h2o_time2str_rfc1123(dates[i].text, &tm);
+        dates[i].seconds = seconds;
+    }
+    return dates[i].text;
+}
+
+static char *add(char *at, const char *text, size_t count)
+{
+    memcpy(at, text, count);
+    return at + count;
+}
+
+static size_t headers_bytes(const h2o_headers_t *headers)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < headers->size; ++i)
+        bytes += headers->entries[i].name->len + headers->entries[i].value.len + 4;
+    return bytes;
+}
+
+static char *add_header(char *at, const h2o_header_t *header)
+{
+    const char *name = header->orig_name != NULL ? header->orig_name : header->name->base;
+    at = add(at, name, header->name->len);
+    at = add(at, H2O_STRLIT(": "));
+    at = add(at, header->value.base, header->value.len);
+    return add(at, H2O_STRLIT("\r\n"));
+}
+
+h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room)
+{
+    const h2o_res_t *res = &req->res;
+    size_t reason_bytes = strlen(res->reason);
+    const h2o_iovec_t *server = &req->conn->ctx->globalconf->server_name;
+    size_t bytes_max = LINES_BYTES_MAX + reason_bytes + server->len + headers_bytes(&res->headers);
+    char *head = h2o_mem_alloc_pool(&req->pool, bytes_max + room), *at = head;
+    const struct timeval *now = h2o_get_timestamp(req->conn->ctx, NULL, NULL);
+
+    at = add(at, H2O_STRLIT("HTTP/1.1 "));
+    at += cairn_decimal_write(at, (uint64_t)res->status);
+    *at++ = ' ';
+    at = add(at, res->reason, reason_bytes);
+    at = add(at, H2O_STRLIT("\r\nDate: "));
+    at = add(at, cairn_head_date((uint64_t)now->tv_sec), H2O_TIMESTR_RFC1123_LEN);
+    if (req->http1_is_persistent)
+        at = add(at, H2O_STRLIT("\r\nConnection: keep-alive\r\n"));
+    else
+        at = add(at, H2O_STRLIT("\r\nConnection: close\r\n"));
+    if (res->content_length != SIZE_MAX) {
+        at = add(at, H2O_STRLIT("Content-Length: "));
+        at += cairn_decimal_write(at, res->content_length);
+        at = add(at, H2O_STRLIT("\r\n"));
+    }
+    at = add(at, H2O_STRLIT("Server: "));
+    at = add(at, server->base, server->len);
+    at = add(at, H2O_STRLIT("\r\n"));
+    for (size_t i = 0; i < res->headers.size; ++i)
+        at = add_header(at, &res->headers.entries[i]);
+    at = add(at, H2O_STRLIT("\r\n"));
+    assert((size_t)(at - head) <= bytes_max);
+    return h2o_iovec_init(head, at - head);
+}
+
+void cairn_head_send(h2o_req_t *req, h2o_iovec_t head, const char *body, size_t count)
+{
+    static h2o_generator_t generator = {NULL, NULL};
+    h2o_iovec_t bufs[2] = {head, h2o_iovec_init(body, count)};
+    size_t buf_count = count != 0 ? 2 : 1;
+    if (count != 0 && body == head.base + head.len) {
+        bufs[0].len += count;
+        buf_count = 1;
+    }
+    h2o_start_response(req, &generator);
+    last_stream_t *last = (last_stream_t *)req->_ostr_top;
+    assert(last->super.next == NULL && last->has_sent_head == 0); /* no filter, and no head yet */
+    last->has_sent_head = 1;
+    req->bytes_sent = count; /* the access log tells the bytes of the body */
+    req->bytes_counted_by_ostream = 1;
+    h2o_send(req, bufs, buf_count, H2O_SEND_STATE_FINAL);
+}

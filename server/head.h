@@ -1,0 +1,29 @@
+/*
+ * server/head.h - the head of an answer, written by us.
+ *
+ * libh2o puts a head together with sprintf(), which takes more instructions than all that cairn
+ * does for a GET. An answer whose whole body is at hand is sent with a head of our own instead, in
+ * the same form; answers in pieces keep the library's. Threads: the request's worker.
+ */
+#ifndef CAIRN_SERVER_HEAD_H
+#define CAIRN_SERVER_HEAD_H
+
+#include "server/http.h"
+
+/**
+ * Makes the head of the answer as the request's `res` says: status, reason, content_length
+ * (SIZE_MAX: none is sent), headers; Date and Connection beside them. It lies in the request's
+ * pool, with `room` bytes behind it for a body that is copied there.
+ */
+h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room);
+
+/**
+ * Sends the head and the whole body, and ends the answer. The body lies anywhere, also behind the
+ * head, and stays until the request ends; count 0: there is none.
+ */
+void cairn_head_send(h2o_req_t *req, h2o_iovec_t head, const char *body, size_t count);
+
+/** An HTTP date, H2O_TIMESTR_RFC1123_LEN bytes and a NUL; valid until the next call. */
+const char *cairn_head_date(uint64_t seconds);
+
+#endif
