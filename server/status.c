@@ -42,9 +42,16 @@ static void reply_ready(h2o_req_t *req)
         cairn_reply_err(req, CAIRN_ERR_FAILED);
         return;
     }
-    if (cairn_store_damaged(store) != 0) /* it serves, all but what is damaged */
+    cairn_damage_t damage;
+    char why[CAIRN_ERRMSG_BYTES];
+    cairn_store_damage(store, &damage);
+    if (cairn_damage_text(&damage, why)) { /* it serves, all but what is damaged */
+        h2o_iovec_t reason = h2o_strdup(&req->pool, why, SIZE_MAX);
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("cairn-state"), 0, NULL,
                               H2O_STRLIT("degraded"));
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("cairn-state-reason"), 0,
+                              NULL, reason.base, reason.len);
+    }
     cairn_reply_empty(req, 204, "No Content");
 }
 
@@ -146,6 +153,17 @@ static void print_compaction(FILE *out, const cairn_store_stats_t *s)
            "Highest version of a delete that is not kept any more.", (double)c->dropped_version);
 }
 
+static void print_damage(FILE *out, const cairn_damage_t *d)
+{
+    char why[CAIRN_ERRMSG_BYTES];
+    metric(out, "degraded", "gauge", "1 while something of what is stored is damaged or lost.",
+           cairn_damage_text(d, why));
+    metric(out, "damaged_records", "gauge", "Records that scrubbing found damaged.",
+           (double)d->records);
+    metric(out, "quarantined_files", "gauge", "Files in quarantine/ at the start.",
+           (double)d->quarantined);
+}
+
 static void print_store(FILE *out, const cairn_store_stats_t *s)
 {
     metric(out, "keys", "gauge", "Keys that have a value.", (double)s->keys);
@@ -175,7 +193,7 @@ static void print_store(FILE *out, const cairn_store_stats_t *s)
            (double)s->scrubbed_bytes);
     metric(out, "scrub_passes_total", "counter", "Passes over all sealed segments.",
            (double)s->scrub_passes);
-    metric(out, "damaged_records", "gauge", "Records that were found damaged.", (double)s->damaged);
+    print_damage(out, &s->damage);
     metric(out, "read_faults_total", "counter", "Pages that the disk could not deliver.",
            (double)s->read_faults);
     metric(out, "disk_full", "gauge", "1 while no further segment can be made.", s->disk_full);
@@ -341,22 +359,36 @@ static json_t *compaction_json(const cairn_store_stats_t *s)
     return json;
 }
 
+/** `why`: in words; empty where nothing is damaged */
+static json_t *damage_json(const cairn_damage_t *d, const char *why)
+{
+    json_t *json = json_object();
+    json_object_set_new(json, "reason", json_string(why));
+    set_count(json, "records", d->records);
+    set_count(json, "quarantined", d->quarantined);
+    return json;
+}
+
 static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
 {
     cairn_store_stats_t s;
     cairn_metrics_t sum;
+    char why[CAIRN_ERRMSG_BYTES];
     cairn_store_stats(store, &s);
     sum_metrics(server, &sum);
     json_t *json = json_object();
+    bool is_degraded = cairn_damage_text(&s.damage, why);
     json_object_set_new(json, "state",
                         json_string(s.failed      ? "read_only"
                                     : s.disk_full ? "disk_full"
-                                    : s.damaged   ? "degraded"
+                                    : is_degraded ? "degraded"
                                                   : "ok"));
+    json_object_set_new(json, "damage", damage_json(&s.damage, why));
     json_object_set_new(json, "scrub",
                         json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)s.scrubbed_bytes,
                                   "passes", (json_int_t)s.scrub_passes, "damaged",
-                                  (json_int_t)s.damaged, "read_faults", (json_int_t)s.read_faults));
+                                  (json_int_t)s.damage.records, "read_faults",
+                                  (json_int_t)s.read_faults));
     set_count(json, "uptime_ms", uptime_ms(server));
     set_count(json, "workers", server->worker_count);
     json_object_set_new(json, "in_memory", json_boolean(s.in_memory));

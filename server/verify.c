@@ -17,6 +17,7 @@
 #define EXIT_CLEAN 0
 #define EXIT_DAMAGED 1
 #define EXIT_UNKNOWN 2
+#define EXIT_DEGRADED 3
 
 /** the bar is drawn anew after this time */
 #define DRAW_MS 100
@@ -44,7 +45,8 @@ static const char help[] =
     "      print this and exit\n"
     "\n"
     "Exit status: 0 all is well, 1 something is damaged, 2 it could not be told (wrong\n"
-    "arguments, no store there, a server has it open).\n";
+    "arguments, no store there, a server has it open), 3 a server starts and says that it\n"
+    "is degraded: something is suspect, lost, or kept in quarantine/.\n";
 
 typedef struct st_command_t {
     const char *path;
@@ -232,14 +234,16 @@ static void on_file(void *ctx, const cairn_verify_file_t *file)
 static void print_summary(const command_t *command, const cairn_verify_result_t *r, bool is_clean,
                           bool is_told)
 {
-    char size[CAIRN_UNITS_TEXT_BYTES];
+    char size[CAIRN_UNITS_TEXT_BYTES], why[CAIRN_ERRMSG_BYTES];
+    bool is_degraded = cairn_damage_text(&r->damage, why);
     double seconds = (double)(cairn_monotonic_ms() - command->began_ms) / 1000;
     if (command->is_json) {
         printf("{\"clean\":%s,\"files\":%" PRIu64 ",\"damaged_files\":%" PRIu64
-               ",\"bytes\":%" PRIu64 ",\"records\":%" PRIu64 ",\"damaged\":%" PRIu64
-               ",\"last_version\":%" PRIu64 ",\"seconds\":%.3f}\n",
-               is_clean ? "true" : "false", r->files, r->bad_files, r->bytes, r->records,
-               r->damaged, r->last_version, seconds);
+               ",\"suspect_files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"records\":%" PRIu64
+               ",\"damaged\":%" PRIu64 ",\"last_version\":%" PRIu64
+               ",\"degraded\":\"%s\",\"seconds\":%.3f}\n",
+               is_clean ? "true" : "false", r->files, r->bad_files, r->suspect_files, r->bytes,
+               r->records, r->damaged, r->last_version, why, seconds);
         return;
     }
     format_size(r->bytes, size);
@@ -252,12 +256,18 @@ static void print_summary(const command_t *command, const cairn_verify_result_t 
     if (r->damaged != 0)
         printf(", in %" PRIu64 " places", r->damaged);
     printf("; %.1f s\n", seconds);
+    if (r->suspect_files != 0)
+        printf("SUSPECT: no write that was cut short explains the end of the log. A server starts, "
+               "and keeps it in quarantine/.\n");
+    if (is_degraded)
+        printf("DEGRADED: %s.\n", why);
     if (is_told && r->bad_files != 0 && r->bad_aids == r->bad_files)
         printf(
             "What to do: nothing. No record is lost: the next start does without these files, and "
             "makes them\nanew.\n");
     else if (!is_clean)
-        printf("What to do: restore the store from a backup or snapshot.\n");
+        printf("What to do: restore the store from a backup or snapshot, or serve what can be "
+               "proven with\n'cairn serve --salvage'.\n");
 }
 
 /* ---------------------------------------------------------------- the command */
@@ -325,5 +335,7 @@ int cairn_verify(int argc, char **argv)
         return EXIT_UNKNOWN;
     }
     print_summary(&command, &result, err == CAIRN_OK, errmsg[0] == '\0');
-    return err == CAIRN_OK ? EXIT_CLEAN : EXIT_DAMAGED;
+    if (err != CAIRN_OK)
+        return EXIT_DAMAGED;
+    return result.suspect_files != 0 || result.damage.quarantined != 0 ? EXIT_DEGRADED : EXIT_CLEAN;
 }

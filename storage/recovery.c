@@ -17,8 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/guard.h"
 #include "storage/os.h"
+#include "storage/quarantine.h"
 #include "storage/recovery_internal.h"
+#include "storage/survey.h"
 
 cairn_err_t cairn_recovery_fail(cairn_recovery_t *r, cairn_err_t err, const char *format, ...)
 {
@@ -31,10 +34,27 @@ cairn_err_t cairn_recovery_fail(cairn_recovery_t *r, cairn_err_t err, const char
 
 /* ---------------------------------------------------------------- reading one file */
 
+/** the first version that can be read behind what is damaged; 0 if there is none */
+static uint64_t version_behind(const cairn_recovery_file_t *file)
+{
+    cairn_survey_t survey;
+    cairn_survey_piece_t piece;
+    cairn_survey_init(&survey, file->segment->map, file->segment->bytes, file->segment->salt);
+    survey.at = file->scan.at;
+    while (cairn_survey_next(&survey, &piece))
+        if (piece.kind == CAIRN_SURVEY_WHOLE && cairn_record_is_data(piece.record) &&
+            piece.record->version > file->scan.last_version + 1)
+            return piece.record->version;
+    return 0;
+}
+
+/** `last_expected`: up to there all had been acknowledged; 0 if that is not known */
 static cairn_err_t damaged(cairn_recovery_t *r, const cairn_recovery_file_t *file,
                            uint64_t last_expected)
 {
-    uint64_t last = file->scan.last_version;
+    uint64_t last = file->scan.last_version, behind = version_behind(file);
+    if (behind != 0)
+        last_expected = behind - 1;
     if (last_expected > last)
         return cairn_recovery_fail(r, CAIRN_ERR_CORRUPT,
                                    "%s: damaged at byte %" PRIu64 ": versions %" PRIu64
@@ -75,6 +95,9 @@ static cairn_err_t judge(cairn_recovery_t *r, cairn_recovery_file_t *file)
             file->name, segment->bytes, segment->bytes_made, file->scan.last_version);
     uint64_t proven;
     file->end = cairn_scan_end(&file->scan, &proven);
+    /* where another segment follows, its LINK says what this one had */
+    if (file->end == CAIRN_SCAN_SUSPECT && file != &r->files[r->count - 1])
+        file->end = CAIRN_SCAN_TORN;
     return file->end == CAIRN_SCAN_CORRUPT ? damaged(r, file, proven) : CAIRN_OK;
 }
 
@@ -136,6 +159,48 @@ static cairn_err_t drop_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
     return CAIRN_OK;
 }
 
+typedef struct st_tail_t {
+    const cairn_segment_t *segment;
+    uint64_t at;
+    uint64_t end;
+} tail_t;
+
+/** how far it goes before the zeroes that end the file */
+static void find_tail_end(void *ctx)
+{
+    tail_t *tail = ctx;
+    uint64_t end = tail->segment->bytes;
+    while (end > tail->at && tail->segment->map[end - 1] == 0)
+        --end;
+    tail->end = end;
+}
+
+/** what may have been acknowledged is not thrown away with the cut */
+static cairn_err_t keep_suspect(cairn_recovery_t *r, const cairn_recovery_file_t *file)
+{
+    char name[CAIRN_QUARANTINE_NAME_BYTES];
+    uint64_t at = file->scan.at, first = file->scan.last_version + 1;
+    tail_t tail = {.segment = file->segment, .at = at};
+    cairn_quarantine_name(name, file->name, at, first);
+    cairn_err_t err = cairn_guard_run(find_tail_end, &tail) ? CAIRN_OK : CAIRN_ERR_IO;
+    uint64_t bytes = tail.end - at;
+    if (err == CAIRN_OK)
+        err = cairn_quarantine_keep(r->dir, name, file->segment->map + at, bytes);
+    if (err != CAIRN_OK)
+        return cairn_recovery_fail(r, err,
+                                   "%s: suspect at byte %" PRIu64
+                                   ", and its bytes cannot be kept in " CAIRN_QUARANTINE_NAME
+                                   "/%s: %s",
+                                   file->name, at, name, cairn_strerror(err));
+    cairn_health_log(r->health,
+                     "ERROR: %s: suspect at byte %" PRIu64 ", from version %" PRIu64
+                     " on: no write that was cut short leaves such bytes, so what was acknowledged "
+                     "last may have rotted; %" PRIu64 " bytes are kept in " CAIRN_QUARANTINE_NAME
+                     "/%s, and the log goes on in a new segment",
+                     file->name, at, first, bytes, name);
+    return CAIRN_OK;
+}
+
 static cairn_err_t set_right(cairn_recovery_t *r, cairn_recovery_file_t *file, bool is_last)
 {
     if (file->is_spare && cairn_segment_rename_spare(file->segment, r->dir) != CAIRN_OK)
@@ -147,6 +212,11 @@ static cairn_err_t set_right(cairn_recovery_t *r, cairn_recovery_file_t *file, b
     if (is_last && file->end == CAIRN_SCAN_CLEAN && !was_sealing) {
         r->out->active = file->segment;
         return CAIRN_OK;
+    }
+    if (file->end == CAIRN_SCAN_SUSPECT) {
+        cairn_err_t err = keep_suspect(r, file);
+        if (err != CAIRN_OK)
+            return err;
     }
     /* on any other it was the footer that was cut short */
     if (is_last && file->end == CAIRN_SCAN_TORN)
@@ -187,6 +257,11 @@ static cairn_err_t set_all_right(cairn_recovery_t *r)
             ? &r->files[r->count - 1]
             : NULL;
     size_t kept = r->count - (unused != NULL);
+    if (unused != NULL && unused->end == CAIRN_SCAN_SUSPECT) {
+        cairn_err_t err = keep_suspect(r, unused);
+        if (err != CAIRN_OK)
+            return err;
+    }
     for (size_t i = 0; i < kept; ++i) {
         cairn_err_t err = set_right(r, &r->files[i], i + 1 == kept);
         if (err != CAIRN_OK)

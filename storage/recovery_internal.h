@@ -8,7 +8,9 @@
 #include "storage/recovery.h"
 #include "storage/scan.h"
 
-#define CAIRN_RECOVERY_ADVICE "; nothing was changed. Restore the store from a backup or snapshot"
+#define CAIRN_RECOVERY_ADVICE                                                                      \
+    "; nothing was changed. See all of it with 'cairn verify DIR'; restore the store from a "      \
+    "backup or snapshot, or serve what can be proven with 'cairn serve --salvage'"
 
 /** where the index comes from: what may be is tried in this order */
 typedef enum en_cairn_recovery_source_t {

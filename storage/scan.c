@@ -7,6 +7,9 @@
 
 #include "storage/guard.h"
 
+/** what the disk writes at once: a cut leaves each of them as it was or as it was to be */
+#define SECTOR_BYTES ((uint64_t)512)
+
 void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uint64_t salt,
                      uint64_t last_version)
 {
@@ -29,6 +32,7 @@ void cairn_scan_resume(cairn_scan_t *scan, const cairn_position_t *position)
     assert(scan->has_link || scan->is_compacted);
     scan->at = position->end;
     scan->mark_at = position->mark_at;
+    scan->commit_end = position->end;
     scan->last_version = position->version;
     scan->chain = scan->promised = position->chain;
 }
@@ -74,6 +78,7 @@ static bool accept_mark(cairn_scan_t *scan, const cairn_record_t *r)
         scan->durable_seen = mark.durable_version;
     scan->promised = mark.chain;
     scan->mark_at = scan->at;
+    scan->commit_end = scan->at + CAIRN_MARK_SPAN + mark.commit_bytes;
     return true;
 }
 
@@ -169,6 +174,72 @@ static bool is_zero(const uint8_t *from, uint64_t bytes)
     return bytes == 0 || (from[0] == 0 && memcmp(from, from + 1, bytes - 1) == 0);
 }
 
+/** a record of the commit at the end of the log, of which something is not as it was written */
+typedef struct st_piece_t {
+    uint64_t end;         /* behind its padding; 0: where records begin is not known any more */
+    uint64_t content_end; /* what follows is zero in any case and tells nothing */
+    uint64_t proven_end;  /* what is before has a sum that says it is what was written */
+} piece_t;
+
+static piece_t piece_at(const cairn_scan_t *scan, uint64_t at)
+{
+    const cairn_record_t *r = record_at(scan, at);
+    if (r == NULL)
+        return (piece_t){.end = 0};
+    uint64_t covered = at + CAIRN_RECORD_HEAD_BYTES + r->key_bytes + r->meta_bytes;
+    piece_t piece = {.end = at + cairn_record_bytes(r),
+                     .content_end = covered + r->value_bytes,
+                     .proven_end = covered};
+    if (cairn_record_body_is_valid(r))
+        piece.proven_end = piece.end;
+    return piece;
+}
+
+/** whether the bytes of a sector up to `to` may not all have been written; `piece` follows `to` */
+static bool is_missing(const cairn_scan_t *scan, piece_t *piece, uint64_t from, uint64_t to)
+{
+    while (piece->end != 0 && piece->end < to)
+        *piece = piece_at(scan, piece->end);
+    if (piece->end != 0 && piece->content_end < to)
+        to = piece->content_end;
+    bool is_proven = piece->end != 0 && to <= piece->proven_end;
+    return to > from && !is_proven && scan->map[to - 1] == 0;
+}
+
+/** where what was being written at the end of the log ends, as far as is known */
+static uint64_t written_end(const cairn_scan_t *scan)
+{
+    if (scan->at < scan->commit_end)
+        return scan->commit_end;
+    /* not even its MARK is there: the sectors in which that lies */
+    return (scan->at + CAIRN_MARK_SPAN + SECTOR_BYTES - 1) / SECTOR_BYTES * SECTOR_BYTES;
+}
+
+/**
+ * Whether a write that was cut short explains what stands at the end of the log. The file was all
+ * zeroes, so a sector that was not reached ends in one, and so does one that a short write has
+ * reached in part. Where each sector of the commit ends in something else, or in what has its sum,
+ * all of them were written.
+ */
+static bool is_cut_short(const cairn_scan_t *scan)
+{
+    uint64_t end = written_end(scan);
+    if (end > scan->bytes || cairn_segment_begins_footer(scan->map + scan->at))
+        return true;
+    piece_t piece = {.end = scan->at < scan->commit_end ? scan->at : 0};
+    if (piece.end != 0)
+        piece = piece_at(scan, scan->at);
+    for (uint64_t from = scan->at; from < end;) {
+        uint64_t to = (from / SECTOR_BYTES + 1) * SECTOR_BYTES;
+        if (to > end)
+            to = end;
+        if (is_missing(scan, &piece, from, to))
+            return true;
+        from = to;
+    }
+    return false;
+}
+
 static cairn_scan_end_t look_behind(const cairn_scan_t *scan, uint64_t *proven)
 {
     *proven = scan->durable_seen;
@@ -190,8 +261,9 @@ static cairn_scan_end_t look_behind(const cairn_scan_t *scan, uint64_t *proven)
         if (mark.durable_version > *proven)
             *proven = mark.durable_version;
     }
-    return scan->chain_is_broken || *proven > scan->last_version ? CAIRN_SCAN_CORRUPT
-                                                                 : CAIRN_SCAN_TORN;
+    if (scan->chain_is_broken || *proven > scan->last_version)
+        return CAIRN_SCAN_CORRUPT;
+    return is_cut_short(scan) ? CAIRN_SCAN_TORN : CAIRN_SCAN_SUSPECT;
 }
 
 typedef struct st_ending_t {

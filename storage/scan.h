@@ -16,6 +16,7 @@ typedef struct st_cairn_scan_t {
     uint64_t at;            /* where the next record is looked for */
     uint64_t last_version;  /* of what has been accepted */
     uint64_t mark_at;       /* of the last MARK accepted, 0 if none has been */
+    uint64_t commit_end;    /* where the commit that it begins is to end */
     uint64_t durable_seen;  /* the highest durable_version that an accepted MARK named */
     cairn_chain_t chain;    /* after what has been accepted */
     cairn_chain_t promised; /* by the last MARK, for the end of its commit */
@@ -57,9 +58,11 @@ void cairn_scan_init_compacted(cairn_scan_t *scan, const uint8_t *map, uint64_t 
 bool cairn_scan_next(cairn_scan_t *scan, cairn_scan_unit_t *unit);
 
 typedef enum en_cairn_scan_end_t {
-    CAIRN_SCAN_CLEAN,  /* the last commit is whole and nothing but zeroes follows */
-    CAIRN_SCAN_TORN,   /* what follows was never acknowledged: a write was cut short */
-    CAIRN_SCAN_CORRUPT /* something later proves that more had been acknowledged */
+    CAIRN_SCAN_CLEAN,   /* the last commit is whole and nothing but zeroes follows */
+    CAIRN_SCAN_TORN,    /* what follows was never acknowledged: a write was cut short */
+    CAIRN_SCAN_SUSPECT, /* nothing proves that what follows was acknowledged, but no write that was
+                           cut short leaves such bytes: it may have rotted since */
+    CAIRN_SCAN_CORRUPT  /* something later proves that more had been acknowledged */
 } cairn_scan_end_t;
 
 /**

@@ -317,9 +317,14 @@ static const char *header_fault(const cairn_segment_header_t *header, const cair
     return NULL;
 }
 
+bool cairn_segment_begins_footer(const uint8_t *at)
+{
+    return memcmp(at, "CAIRNEND", 8) == 0;
+}
+
 static bool footer_is_valid(const cairn_segment_footer_t *footer, uint64_t salt, uint64_t offset)
 {
-    return memcmp(footer->magic, "CAIRNEND", 8) == 0 && footer->salt == salt &&
+    return cairn_segment_begins_footer((const uint8_t *)footer) && footer->salt == salt &&
            footer->end == offset &&
            XXH3_64bits(footer, offsetof(cairn_segment_footer_t, sum)) == footer->sum;
 }

@@ -236,6 +236,9 @@ uint64_t cairn_segment_capacity(const cairn_segment_t *segment);
 /** Takes a valid record of the segment into its counts. */
 void cairn_segment_count(cairn_segment_t *segment, const cairn_record_t *record);
 
+/** Whether the 8 bytes at `at` are those that a footer begins with. */
+bool cairn_segment_begins_footer(const uint8_t *at);
+
 /** The footer at `offset`, if a valid one of this segment is there. */
 bool cairn_segment_footer_at(const cairn_segment_t *segment, uint64_t offset,
                              cairn_segment_footer_t *footer);

@@ -11,6 +11,7 @@
 #include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/probe.h"
+#include "storage/quarantine.h"
 #include "storage/reclaimer.h"
 #include "storage/recovery.h"
 #include "storage/residency.h"
@@ -122,6 +123,7 @@ static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
     store->reclaimer = recovered.reclaimer;
     if (err != CAIRN_OK)
         return err;
+    store->quarantined = cairn_quarantine_count(&store->dir);
     err = adopt_superseded(store, &recovered);
     if (err == CAIRN_OK)
         err = cairn_log_init(&log);
@@ -514,9 +516,12 @@ static uint64_t load_relaxed(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-uint64_t cairn_store_damaged(const cairn_store_t *store)
+void cairn_store_damage(const cairn_store_t *store, cairn_damage_t *damage)
 {
-    return load_relaxed(&store->scrub.damaged);
+    *damage = (cairn_damage_t){
+        .records = load_relaxed(&store->scrub.damaged),
+        .quarantined = store->quarantined,
+    };
 }
 
 bool cairn_store_has_failed(const cairn_store_t *store)
@@ -563,7 +568,6 @@ void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats)
         .loads = load_relaxed(&store->loads),
         .scrubbed_bytes = load_relaxed(&store->scrub.bytes),
         .scrub_passes = load_relaxed(&store->scrub.passes),
-        .damaged = load_relaxed(&store->scrub.damaged),
         .read_faults = cairn_guard_faults(),
         .disk_full = atomic_load(&store->health.disk_full),
         .failed = cairn_health_has_failed(&store->health),
@@ -573,6 +577,7 @@ void cairn_store_stats(cairn_store_t *store, cairn_store_stats_t *stats)
         stats->syncs[i] = load_relaxed(&writer->syncs[i]);
     sum_segments(store, stats);
     cairn_compaction_stats(store->compaction, &stats->compaction);
+    cairn_store_damage(store, &stats->damage);
 }
 
 size_t cairn_store_segments(cairn_store_t *store, size_t from, cairn_segment_info_t *infos,

@@ -18,6 +18,7 @@
 #include <urcu/wfcqueue.h>
 
 #include "storage/conditions.h"
+#include "storage/damage.h"
 #include "storage/iopool.h"
 #include "storage/meta.h"
 #include "storage/types.h"
@@ -382,19 +383,19 @@ typedef struct st_cairn_store_stats_t {
     uint64_t loads;          /* cold records brought in */
     uint64_t scrubbed_bytes; /* verified in the background */
     uint64_t scrub_passes;   /* over all sealed segments */
-    uint64_t damaged;        /* records found so, in the last pass or so far in this one */
     uint64_t read_faults;    /* pages of the process's maps that the disk could not deliver */
     bool disk_full;          /* no next segment can be made */
     bool failed;             /* poisoned: read-only */
     bool in_memory;
     cairn_compaction_stats_t compaction;
+    cairn_damage_t damage;
 } cairn_store_stats_t;
 
 /** The version of the newest write in the log. Threads: any. */
 uint64_t cairn_store_last_version(const cairn_store_t *store);
 
-/** Records known to be damaged; more than 0: the store is degraded. Threads: any. */
-uint64_t cairn_store_damaged(const cairn_store_t *store);
+/** Threads: any registered. */
+void cairn_store_damage(const cairn_store_t *store, cairn_damage_t *damage);
 
 /** Whether a write or sync of the log has failed: the store is read-only. Threads: any. */
 bool cairn_store_has_failed(const cairn_store_t *store);

@@ -42,6 +42,7 @@ struct st_cairn_store_t {
     cairn_scrub_t scrub;
     cairn_runs_kept_t runs;
     _Atomic uint64_t loads;
+    uint64_t quarantined; /* files in quarantine/; set while it is opened */
 };
 
 /** Hashes the key of a write that is to be queued as this store does, whatever seed it came with.

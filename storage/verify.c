@@ -17,6 +17,7 @@
 #include "storage/checkpoint.h"
 #include "storage/guard.h"
 #include "storage/os.h"
+#include "storage/quarantine.h"
 #include "storage/scan.h"
 #include "storage/survey.h"
 #include "storage/verify_internal.h"
@@ -312,7 +313,9 @@ static void inspect_open(inspection_t *in)
         tell_progress(in, segment->bytes);
         return;
     }
-    in->file.verdict = end == CAIRN_SCAN_CLEAN ? "clean" : "torn";
+    in->file.verdict = end == CAIRN_SCAN_CLEAN     ? "clean"
+                       : end == CAIRN_SCAN_SUSPECT ? "suspect"
+                                                   : "torn";
     segment->counts.last_version = in->verify->place.last_version;
     survey(in, end == CAIRN_SCAN_CORRUPT ? segment->bytes : scan.at);
     if (end == CAIRN_SCAN_CORRUPT)
@@ -381,6 +384,7 @@ void cairn_verify_count_file(cairn_verify_t *v, const cairn_verify_file_t *file)
     ++v->result->files;
     v->result->bad_files += file->problem != NULL;
     v->result->bad_aids += file->problem != NULL && file->is_aid;
+    v->result->suspect_files += file->problem == NULL && strcmp(file->verdict, "suspect") == 0;
     v->result->bytes += file->bytes;
     v->result->records += file->records;
     v->result->damaged += file->damaged;
@@ -528,6 +532,7 @@ cairn_err_t cairn_store_verify(const cairn_verify_options_t *options, cairn_veri
     cairn_err_t err = cairn_dir_open(&v.dir, options->path, errmsg);
     if (err != CAIRN_OK)
         return err;
+    result->damage.quarantined = cairn_quarantine_count(&v.dir);
     err = list_names(&v);
     if (err == CAIRN_OK)
         err = verify_all(&v);

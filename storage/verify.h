@@ -7,6 +7,7 @@
 #ifndef CAIRN_STORAGE_VERIFY_H
 #define CAIRN_STORAGE_VERIFY_H
 
+#include "storage/damage.h"
 #include "storage/types.h"
 
 /** a record as it lies in a segment, or what is left of one; lives for the call */
@@ -34,7 +35,9 @@ typedef struct st_cairn_verify_file_t {
     const char *name;
     const char *kind; /* one of the above */
     bool is_aid;      /* nothing is lost with it: the next start does without, and makes it anew */
-    const char *verdict; /* "clean", "torn": no damage; "corrupt"; "unused", "superseded" */
+    /* "clean", "torn": no damage; "suspect": a start will keep its end in quarantine/; "corrupt";
+     * "unused", "superseded" */
+    const char *verdict;
     uint64_t bytes;
     uint64_t records; /* puts and deletes that are whole */
     uint64_t keys;    /* of a key table */
@@ -57,10 +60,12 @@ typedef struct st_cairn_verify_result_t {
     uint64_t files;
     uint64_t bad_files; /* with a problem */
     uint64_t bad_aids;  /* of them, those that nothing is lost with */
+    uint64_t suspect_files;
     uint64_t bytes;
     uint64_t records;
     uint64_t damaged;
     uint64_t last_version;
+    cairn_damage_t damage; /* that is known already: any of it makes the store degraded */
 } cairn_verify_result_t;
 
 /**

@@ -18,7 +18,7 @@
 
 #define SECTOR_BYTES 512
 #define NAMES_MAX 256
-#define NAME_BYTES 40
+#define NAME_BYTES 100
 #define HANDLES_MAX 512
 /** a descriptor is the disk's number + 1 shifted by this, and a handle; handle 0 is the directory
  */
@@ -46,6 +46,7 @@ typedef struct st_inode_t {
     int memory; /* what a process sees: a memory file */
     uint64_t bytes;
     bool is_readonly;
+    bool is_directory;
     bool is_locked;
     bool is_ahead; /* a failed sync: `memory` shows what neither is durable nor will be */
     uint8_t *durable;
@@ -79,6 +80,7 @@ typedef struct st_handle_t {
     inode_t *inode;
     int flags;
     bool has_lock;
+    char path[NAME_BYTES]; /* of a directory: its name, and a slash */
 } handle_t;
 
 struct st_disk_sim_t {
@@ -180,6 +182,29 @@ static void change_names(disk_sim_t *disk, const char *set, const char *cleared,
     snprintf(change->cleared, sizeof(change->cleared), "%s", cleared);
     change->inode = acquire(inode);
     apply_name_change(disk, &disk->names, change);
+}
+
+/** whether a name is of this directory: "" is the disk's own */
+static bool is_in(const char *name, const char *directory)
+{
+    size_t count = strlen(directory);
+    return strncmp(name, directory, count) == 0 && strchr(name + count, '/') == NULL;
+}
+
+/** makes the changes of a directory's names durable, in order */
+static void sync_names(disk_sim_t *disk, const char *directory)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < disk->name_change_count; ++i) {
+        name_change_t *change = &disk->name_changes[i];
+        if (is_in(change->set, directory)) {
+            apply_name_change(disk, &disk->durable_names, change);
+            release(disk, change->inode);
+        } else {
+            disk->name_changes[left++] = *change;
+        }
+    }
+    disk->name_change_count = left;
 }
 
 static void forget_name_changes(disk_sim_t *disk)
@@ -394,6 +419,17 @@ static handle_t *handle_of(disk_sim_t *disk, int fd)
     return &disk->handles[fd & ((1 << HANDLE_SHIFT) - 1)];
 }
 
+/** the name on the disk of what a directory knows by this name */
+static const char *full_name(disk_sim_t *disk, int dir, const char *name, char room[NAME_BYTES])
+{
+    size_t count = strlen(handle_of(disk, dir)->path);
+    if (count + strlen(name) >= NAME_BYTES)
+        abort();
+    memcpy(room, handle_of(disk, dir)->path, count);
+    memcpy(room + count, name, strlen(name) + 1);
+    return room;
+}
+
 static int new_handle(disk_sim_t *disk, inode_t *inode, int flags)
 {
     for (int i = 1; i < HANDLES_MAX; ++i)
@@ -507,9 +543,13 @@ static int sim_open_dir(const char *path, bool create)
 static int sim_list(int dir, cairn_os_entry_cb on_entry, void *ctx)
 {
     disk_sim_t *disk = disk_of(dir);
-    for (size_t i = 0; i < disk->names.count; ++i)
-        if (disk->names.list[i].inode != NULL && !on_entry(ctx, disk->names.list[i].name))
+    const char *directory = handle_of(disk, dir)->path;
+    for (size_t i = 0; i < disk->names.count; ++i) {
+        const name_t *name = &disk->names.list[i];
+        if (name->inode != NULL && is_in(name->name, directory) &&
+            !on_entry(ctx, name->name + strlen(directory)))
             break;
+    }
     return leave(disk, 0);
 }
 
@@ -521,17 +561,17 @@ static int sim_sync_dir(int dir)
         cut_locked(disk);
     if (f != WORKS || fails(disk, DISK_SIM_NAMES_EIO))
         return leave(disk, -EIO);
-    if ((disk->lies & DISK_SIM_LIE_SYNC_DIR) == 0) {
-        for (size_t i = 0; i < disk->name_change_count; ++i)
-            apply_name_change(disk, &disk->durable_names, &disk->name_changes[i]);
-        forget_name_changes(disk);
-    }
+    if ((disk->lies & DISK_SIM_LIE_SYNC_DIR) == 0)
+        sync_names(disk, handle_of(disk, dir)->path);
     return leave(disk, 0);
 }
 
 static int sim_rename(int dir, const char *from, const char *to)
 {
     disk_sim_t *disk = disk_of(dir);
+    char from_room[NAME_BYTES], to_room[NAME_BYTES];
+    from = full_name(disk, dir, from, from_room);
+    to = full_name(disk, dir, to, to_room);
     const name_t *name = find_name(&disk->names, from);
     if (name == NULL)
         return leave(disk, -ENOENT);
@@ -547,6 +587,8 @@ static int sim_rename(int dir, const char *from, const char *to)
 static int sim_unlink(int dir, const char *name)
 {
     disk_sim_t *disk = disk_of(dir);
+    char room[NAME_BYTES];
+    name = full_name(disk, dir, name, room);
     if (find_name(&disk->names, name) == NULL)
         return leave(disk, -ENOENT);
     fate_t f = fate(disk);
@@ -588,7 +630,52 @@ static int open_locked(disk_sim_t *disk, const char *name, int flags)
 static int sim_open(int dir, const char *name, int flags)
 {
     disk_sim_t *disk = disk_of(dir);
-    return leave(disk, open_locked(disk, name, flags));
+    char room[NAME_BYTES];
+    return leave(disk, open_locked(disk, full_name(disk, dir, name, room), flags));
+}
+
+static int sim_make_dir(int dir, const char *name)
+{
+    disk_sim_t *disk = disk_of(dir);
+    if (find_name(&disk->names, name) != NULL)
+        return leave(disk, -EEXIST);
+    int fd = open_locked(disk, name, O_RDWR | O_CREAT);
+    if (fd < 0)
+        return leave(disk, fd);
+    handle_t *handle = handle_of(disk, fd);
+    handle->inode->is_directory = true;
+    release(disk, handle->inode);
+    *handle = (handle_t){0};
+    return leave(disk, 0);
+}
+
+static int sim_open_subdir(int dir, const char *name)
+{
+    disk_sim_t *disk = disk_of(dir);
+    const name_t *found = find_name(&disk->names, name);
+    if (found == NULL || !found->inode->is_directory)
+        return leave(disk, found == NULL ? -ENOENT : -ENOTDIR);
+    int fd = new_handle(disk, found->inode, O_RDONLY);
+    if (fd >= 0)
+        snprintf(handle_of(disk, fd)->path, NAME_BYTES, "%.90s/", name);
+    return leave(disk, fd);
+}
+
+static int sim_link(int dir, const char *name, int to_dir)
+{
+    disk_sim_t *disk = disk_of(dir);
+    char room[NAME_BYTES], to_room[NAME_BYTES];
+    const char *to = full_name(disk, to_dir, name, to_room);
+    const name_t *found = find_name(&disk->names, full_name(disk, dir, name, room));
+    if (found == NULL || find_name(&disk->names, to) != NULL)
+        return leave(disk, found == NULL ? -ENOENT : -EEXIST);
+    fate_t f = fate(disk);
+    if (f == NEVER_MADE)
+        return leave(disk, -EIO);
+    change_names(disk, to, "", found->inode);
+    if (f == CUT_SHORT)
+        cut_locked(disk);
+    return leave(disk, f == WORKS ? 0 : -EIO);
 }
 
 static int sim_lock(int dir, const char *name)
@@ -774,14 +861,6 @@ static bool sim_is_resident(const void *base, size_t bytes)
     return true;
 }
 
-/* a disk is one directory: there is none in it */
-static int sim_open_subdir(int dir, const char *name)
-{
-    (void)dir;
-    (void)name;
-    return -ENOENT;
-}
-
 static cairn_os_t table;
 
 void disk_sim_install(void)
@@ -792,7 +871,9 @@ void disk_sim_install(void)
     table.sync_dir = sim_sync_dir;
     table.rename = sim_rename;
     table.unlink = sim_unlink;
+    table.make_dir = sim_make_dir;
     table.open_subdir = sim_open_subdir;
+    table.link = sim_link;
     table.lock = sim_lock;
     table.open = sim_open;
     table.memory_file = sim_memory_file;
@@ -860,6 +941,23 @@ const char *disk_sim_path(const disk_sim_t *disk)
     return disk->path;
 }
 
+/** what is durable in a directory is lost with it */
+static void forget_lost_directories(disk_sim_t *disk)
+{
+    for (size_t i = 0; i < disk->names.count; ++i) {
+        char directory[NAME_BYTES];
+        name_t *name = &disk->names.list[i];
+        const char *slash = name->inode != NULL ? strchr(name->name, '/') : NULL;
+        if (slash == NULL)
+            continue;
+        snprintf(directory, sizeof(directory), "%.*s", (int)(slash - name->name), name->name);
+        if (find_name(&disk->names, directory) == NULL) {
+            set_name(disk, &disk->durable_names, name->name, NULL);
+            set_name(disk, &disk->names, name->name, NULL);
+        }
+    }
+}
+
 /** after a power cut the names are the durable ones, and files show what was left of them */
 static void power_on(disk_sim_t *disk)
 {
@@ -873,6 +971,7 @@ static void power_on(disk_sim_t *disk)
             show_durable(name->inode);
         name->inode->is_readonly = name->inode->durable_is_readonly;
     }
+    forget_lost_directories(disk);
 }
 
 void disk_sim_start(disk_sim_t *disk, const disk_sim_plan_t *plan, unsigned lies)
@@ -932,6 +1031,7 @@ disk_sim_t *disk_sim_copy(const disk_sim_t *from)
             memcpy(inode->durable, name->inode->durable, name->inode->durable_bytes);
         inode->durable_bytes = name->inode->durable_bytes;
         inode->durable_is_readonly = name->inode->durable_is_readonly;
+        inode->is_directory = name->inode->is_directory;
         inode->is_ahead = true;
         set_name(disk, &disk->durable_names, name->name, inode);
     }
@@ -943,7 +1043,7 @@ bool disk_sim_file(const disk_sim_t *disk, size_t at, const char **name, uint64_
 {
     for (size_t i = 0; i < disk->durable_names.count; ++i) {
         const name_t *found = &disk->durable_names.list[i];
-        if (found->inode == NULL || at-- != 0)
+        if (found->inode == NULL || found->inode->is_directory || at-- != 0)
             continue;
         *name = found->name;
         *bytes = found->inode->durable_bytes;

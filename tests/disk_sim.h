@@ -1,16 +1,17 @@
 /*
  * tests/disk_sim.h - a disk whose power can be cut.
  *
- * Stands in for `cairn_os`. A disk is one directory, and all of it is memory: what a process sees
- * is in memory files, so that maps are real maps; beside it the disk keeps what would still be
- * there after a power cut, and what has been changed since.
+ * Stands in for `cairn_os`. A disk is one directory, with directories of files in it, and all of it
+ * is memory: what a process sees is in memory files, so that maps are real maps; beside it the disk
+ * keeps what would still be there after a power cut, and what has been changed since.
  *
  * What a power cut leaves. A file's bytes and its length become durable by `sync`, its names by
- * `sync_dir`. Between two syncs the kernel writes back what it likes when it likes, so a cut leaves
- * of each 512-byte sector, each on its own, any of the contents it has had since the last sync;
- * of the length any that the file has had; of the names those before the last sync_dir and any
- * selection of the changes since, a rename wholly or not at all. Which, is drawn from the seed, in
- * several manners: all, none, the first few, one sector lost, each by itself.
+ * `sync_dir` of the directory they are in. Between two syncs the kernel writes back what it likes
+ * when it likes, so a cut leaves of each 512-byte sector, each on its own, any of the contents it
+ * has had since the last sync; of the length any that the file has had; of the names those before
+ * the last sync_dir and any selection of the changes since, a rename wholly or not at all. Which,
+ * is drawn from the seed, in several manners: all, none, the first few, one sector lost, each by
+ * itself.
  *
  * The process. A cut comes at a call that changes something: the call that was cut short is one
  * more unsynced change, and no later call changes anything; they fail with EIO. When the store has
@@ -90,7 +91,8 @@ uint64_t disk_sim_changes(const disk_sim_t *disk);
 /** A disk with what is durable on `from`. */
 disk_sim_t *disk_sim_copy(const disk_sim_t *from);
 
-/** The name and length of the `at`th durable file; false behind the last one. */
+/** The name and length of the `at`th durable file, of one in a directory its name with that; false
+ * behind the last one. */
 bool disk_sim_file(const disk_sim_t *disk, size_t at, const char **name, uint64_t *bytes);
 
 /** Flips a bit of a file, cuts it to a length, takes it away: in what is durable. */

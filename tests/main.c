@@ -43,6 +43,7 @@ static const suite_t suites[] = {
     {"real_disk", suite_real_disk},
     {"verify", suite_verify},
     {"scrub", suite_scrub},
+    {"suspect", suite_suspect},
     {"batch", suite_batch},
     {"existed", suite_existed},
     {"compaction", suite_compaction},

@@ -26,6 +26,7 @@ void suite_read_errors(void);
 void suite_real_disk(void);
 void suite_verify(void);
 void suite_scrub(void);
+void suite_suspect(void);
 void suite_batch(void);
 void suite_existed(void);
 void suite_compaction(void);

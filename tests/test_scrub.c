@@ -74,7 +74,7 @@ static void a_whole_store_gives_no_alarm(void)
     f.options.scrub_rate = 1 << 30;
     fixture_restart(&f);
     cairn_store_stats_t stats = stats_after_a_pass(&f);
-    CU_ASSERT_EQUAL(stats.damaged, 0);
+    CU_ASSERT_EQUAL(stats.damage.records, 0);
     CU_ASSERT(stats.scrubbed_bytes > 100000);
     fixture_dispose(&f);
 }
@@ -101,8 +101,10 @@ static void rot_is_found(void)
     }
     CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
     cairn_store_stats_t stats = stats_after_a_pass(&f);
-    CU_ASSERT_EQUAL(stats.damaged, 1);
-    CU_ASSERT_EQUAL(cairn_store_damaged(f.store), 1);
+    CU_ASSERT_EQUAL(stats.damage.records, 1);
+    char why[CAIRN_ERRMSG_BYTES];
+    CU_ASSERT(cairn_damage_text(&stats.damage, why));
+    CU_ASSERT_STRING_EQUAL(why, "scrubbing found 1 damaged record");
     CU_ASSERT(f.log_lines > lines);
     CU_ASSERT_EQUAL(fixture_get(&f, text("key 7."), &value), CAIRN_ERR_DAMAGED);
     CU_ASSERT_EQUAL(fixture_get(&f, text("key 8."), &value), CAIRN_OK);
@@ -135,6 +137,8 @@ static void a_server_says_that_it_is_degraded(void)
         exchange(&conn, "GET", "/readyz", NULL, NULL, 0, &res);
         CU_ASSERT_EQUAL(res.status, 204);
         is_degraded = http_header(&res, "cairn-state") != NULL;
+        if (is_degraded)
+            CU_ASSERT(header_is(&res, "cairn-state-reason", "scrubbing found 1 damaged record"));
         http_response_dispose(&res);
         sleep_ms(50);
     }

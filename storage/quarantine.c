@@ -1,0 +1,86 @@
+/*
+ * storage/quarantine.c - bytes that may have been acknowledged and that no reader is given.
+ */
+#include "storage/quarantine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/file.h"
+#include "storage/os.h"
+
+void cairn_quarantine_name(char name[CAIRN_QUARANTINE_NAME_BYTES], const char *segment,
+                           uint64_t offset, uint64_t version)
+{
+    snprintf(name, CAIRN_QUARANTINE_NAME_BYTES, "%s-%" PRIu64 "-%" PRIu64, segment, offset,
+             version);
+}
+
+/** its descriptor, durably in the store's directory; a negative errno value */
+static int open_durably(const cairn_dir_t *dir)
+{
+    int made = cairn_os->make_dir(dir->fd, CAIRN_QUARANTINE_NAME);
+    if (made < 0 && made != -EEXIST)
+        return made;
+    int fd = cairn_os->open_subdir(dir->fd, CAIRN_QUARANTINE_NAME);
+    int synced = fd < 0 ? 0 : cairn_os->sync_dir(dir->fd);
+    if (synced >= 0)
+        return fd;
+    cairn_os->close(fd);
+    return synced;
+}
+
+static cairn_err_t write_aside(int quarantine, const char *tmp, const void *bytes, uint64_t count)
+{
+    int fd = cairn_os->open(quarantine, tmp, O_WRONLY | O_CREAT | O_TRUNC);
+    if (fd < 0)
+        return cairn_file_err_of(fd);
+    cairn_err_t err = cairn_file_write_all(fd, bytes, count, 0);
+    if (err == CAIRN_OK)
+        err = cairn_file_err_of(cairn_os->sync(fd));
+    cairn_os->close(fd);
+    return err;
+}
+
+cairn_err_t cairn_quarantine_keep(const cairn_dir_t *dir, const char *name, const void *bytes,
+                                  uint64_t count)
+{
+    char tmp[CAIRN_QUARANTINE_NAME_BYTES + sizeof(CAIRN_TMP_SUFFIX)];
+    int quarantine = open_durably(dir);
+    if (quarantine < 0)
+        return cairn_file_err_of(quarantine);
+    snprintf(tmp, sizeof(tmp), "%s" CAIRN_TMP_SUFFIX, name);
+    cairn_err_t err = write_aside(quarantine, tmp, bytes, count);
+    if (err == CAIRN_OK)
+        err = cairn_file_err_of(cairn_os->rename(quarantine, tmp, name));
+    if (err == CAIRN_OK)
+        err = cairn_file_err_of(cairn_os->sync_dir(quarantine));
+    cairn_os->close(quarantine);
+    return err;
+}
+
+static bool count_entry(void *ctx, const char *name)
+{
+    static const char suffix[] = CAIRN_TMP_SUFFIX;
+    size_t bytes = strlen(name);
+    bool is_tmp =
+        bytes >= sizeof(suffix) - 1 && strcmp(name + bytes - (sizeof(suffix) - 1), suffix) == 0;
+    *(uint64_t *)ctx += !is_tmp;
+    return true;
+}
+
+uint64_t cairn_quarantine_count(const cairn_dir_t *dir)
+{
+    uint64_t count = 0;
+    if (cairn_dir_is_memory(dir))
+        return 0;
+    int quarantine = cairn_os->open_subdir(dir->fd, CAIRN_QUARANTINE_NAME);
+    if (quarantine < 0)
+        return 0;
+    cairn_os->list(quarantine, count_entry, &count);
+    cairn_os->close(quarantine);
+    return count;
+}
