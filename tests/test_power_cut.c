@@ -624,7 +624,7 @@ static void whatever_was_acknowledged_is_there(void)
            (unsigned long long)t.batches, (unsigned long long)t.torn_batches);
     CU_ASSERT(t.cuts >= cuts);
     CU_ASSERT(t.checked >= cuts);
-    CU_ASSERT(t.batches >= cuts / 4);
+    CU_ASSERT(t.batches >= cuts / 5);
     CU_ASSERT_EQUAL(t.torn_batches, 0);
     CU_ASSERT_EQUAL(t.lost, 0);
     CU_ASSERT_EQUAL(t.resurrected, 0);
