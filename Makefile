@@ -149,10 +149,16 @@ install-lib: lib
 	install -m 644 $(EXAMPLE_SRC) $(TO)/share/doc/cairn/examples
 
 DEB_PKGS := dpkg-dev binutils
-.PHONY: deb
+.PHONY: deb deb-check deb-check-deps
 deb: all lib ## build Debian packages in build/deb
 	$(call install_missing,$(DEB_PKGS))
 	packaging/deb/build.sh $(VERSION) $(BUILD) $(BUILD)/deb
+DEB_CHECK_PKGS := debootstrap systemd-container lintian
+deb-check: deb ## install, use, upgrade, remove and purge the packages in a container (as root)
+	[ "$$(id -u)" != 0 ] || { $(MAKE) -s deb-check-deps; }
+	packaging/deb/check.sh $(VERSION) $(BUILD)
+deb-check-deps:
+	$(call install_missing,$(DEB_CHECK_PKGS))
 
 # ---------------------------------------------------------------- testing
 .PHONY: test check asan tsan soak

@@ -11,6 +11,8 @@ multiarch=$(dpkg-architecture -q DEB_HOST_MULTIARCH)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
+# as Debian's own tools are told
+maintainer="${DEBFULLNAME:-cairn} <${DEBEMAIL:-cairn@cairn.invalid}>"
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(date +%s)}
 
 all=$work/all
@@ -59,14 +61,14 @@ pack() {
     local package=$1 dir=$work/$1 doc=$work/$1/usr/share/doc/$1
     mkdir -p "$dir/DEBIAN" "$doc"
     { cat "$here/copyright"; sed -e '1,/^$/d' -e '1,/^$/d' -e 's/^$/./' -e 's/^/ /' LICENSE; } >"$doc/copyright"
-    printf 'cairn (%s) unstable; urgency=medium\n\n  * Release %s.\n\n -- cairn <cairn@localhost>  %s\n' \
-        "$version" "$version" "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
+    printf 'cairn (%s) unstable; urgency=medium\n\n  * Release %s.\n\n -- %s  %s\n' \
+        "$version" "$version" "$maintainer" "$(date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
     cat >"$dir/DEBIAN/control" <<END
 Package: $package
 Source: cairn
 Version: $version
 Architecture: $arch
-Maintainer: cairn <cairn@localhost>
+Maintainer: $maintainer
 Section: $2
 Priority: optional
 Installed-Size: $(du -k -s --exclude=DEBIAN "$dir" | cut -f1)
@@ -84,7 +86,7 @@ install -m 755 "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN/"
 printf '/etc/cairn/cairn.yaml\n/etc/logrotate.d/cairn\n' >"$root/DEBIAN/conffiles"
 printf 'activate-noawait ldconfig\n' >"$work/libcairn0/DEBIAN/triggers"
 printf 'libcairn 0 libcairn0 (>= %s)\n' "$version" >"$work/libcairn0/DEBIAN/shlibs"
-pack cairn database "adduser, init-system-helpers (>= 1.54), $(shlibs_of "$root/usr/bin/cairn")" \
+pack cairn database "adduser, init-system-helpers (>= 1.54), procps, $(shlibs_of "$root/usr/bin/cairn")" \
     "durable key-value database that speaks plain HTTP" \
     "Server and command line in one program. A write is answered once it is on disk."
 pack libcairn0 libs "$(shlibs_of "$(ls "$work"/libcairn0/usr/lib/*/libcairn.so.*.*)")" \
