@@ -31,67 +31,6 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
                           memory_order_relaxed);
 }
 
-/* ---------------------------------------------------------------- answering */
-
-/** gives a decided write back to its sink, with the others when answer() is called */
-static void settle(cairn_writer_t *w, size_t at)
-{
-    cairn_write_t *write = w->batch[at];
-    cairn_sink_t *sink = write->sink;
-    w->batch[at] = NULL;
-    ++w->answered_ops;
-    w->answered_bytes += write->_queued_bytes;
-    cairn_write_unframe(write);
-    write->next = NULL;
-    if (sink->_first == NULL) {
-        sink->_last = &sink->_first;
-        sink->_next_touched = w->touched;
-        w->touched = sink;
-    }
-    *sink->_last = write;
-    sink->_last = &write->next;
-}
-
-/** one call a sink, however many writes it gets back */
-static void answer(cairn_writer_t *w)
-{
-    /* once for all of them: the submitters' side of these counters is busy enough */
-    atomic_fetch_sub_explicit(&w->counters.queued_ops, w->answered_ops, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&w->counters.queued_bytes, w->answered_bytes, memory_order_relaxed);
-    w->answered_ops = w->answered_bytes = 0;
-    while (w->touched != NULL) {
-        cairn_sink_t *sink = w->touched;
-        cairn_write_t *list = sink->_first;
-        w->touched = sink->_next_touched;
-        sink->_first = NULL;
-        sink->on_done(sink, list);
-    }
-}
-
-/** answers what of the range has no answer yet; `err` is for those that have none of their own */
-static void settle_all(cairn_writer_t *w, size_t from, size_t to, cairn_err_t err)
-{
-    for (size_t i = from; i < to; ++i)
-        if (w->batch[i] != NULL) {
-            if (w->batch[i]->err == CAIRN_OK)
-                w->batch[i]->err = err;
-            settle(w, i);
-        }
-    answer(w);
-}
-
-/**
- * Answers what of a commit has no answer yet: it failed. Also those that left no record, "no such
- * key": they were decided by what the failed ones before them would have done.
- */
-static void settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t err)
-{
-    for (size_t i = from; i < to; ++i)
-        if (w->batch[i] != NULL)
-            w->batch[i]->err = err;
-    settle_all(w, from, to, err);
-}
-
 /* ---------------------------------------------------------------- deciding */
 
 /** the log has gone on in a segment that is smaller than others, for want of room */
@@ -114,8 +53,7 @@ uint64_t cairn_writer_reserve(const cairn_writer_t *w, const cairn_write_t *writ
     return part < DELETE_RESERVE_BYTES ? part : DELETE_RESERVE_BYTES;
 }
 
-/** the largest record that fits an empty segment */
-static uint64_t span_max(const cairn_writer_t *w)
+uint64_t cairn_writer_span_max(const cairn_writer_t *w)
 {
     return w->options.segment_bytes - CAIRN_SEGMENT_HEADER_BYTES - CAIRN_COMMIT_OVERHEAD_BYTES -
            CAIRN_SEGMENT_FOOTER_BYTES;
@@ -126,7 +64,7 @@ cairn_decision_t cairn_writer_decide(cairn_writer_t *w, cairn_write_t *write, bo
 {
     cairn_decide_limits_t limits = {
         .value_bytes_max = atomic_load_explicit(&w->value_bytes_max, memory_order_relaxed),
-        .span_max = span_max(w),
+        .span_max = cairn_writer_span_max(w),
         .is_atomic = is_atomic};
     if (write->op != CAIRN_WRITE_SYNC)
         return cairn_decide(write, w->index, w->space, &w->overlay, &limits, now_ms);
@@ -214,8 +152,8 @@ static bool finish_async(cairn_writer_t *w, size_t from, size_t to, uint64_t now
     if (has_async) {
         for (size_t i = from; i < to; ++i)
             if (is_logged(w->batch[i], CAIRN_ASYNC))
-                settle(w, i);
-        answer(w);
+                cairn_writer_settle(w, i);
+        cairn_writer_answer(w);
     }
     return has_sync;
 }
@@ -320,11 +258,11 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
 {
     cairn_err_t err = write_log(w, now_ms);
     if (err != CAIRN_OK) {
-        settle_failed(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
+        cairn_writer_settle_failed(w, from, to, err == CAIRN_ERR_FAILED ? CAIRN_ERR_UNKNOWN : err);
         return;
     }
     if ((finish_async(w, from, to, now_ms) || w->must_sync) && sync_log(w) != CAIRN_OK) {
-        settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
+        cairn_writer_settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
         return;
     }
     cairn_log_publish(&w->log);
@@ -334,7 +272,7 @@ static void finish_commit(cairn_writer_t *w, size_t from, size_t to, uint64_t no
     note_position(w);
     /* noted first: who has been answered finds its write in the feed */
     note_feeds(w);
-    settle_all(w, from, to, CAIRN_OK);
+    cairn_writer_settle_all(w, from, to, CAIRN_OK);
     cairn_watches_ring(w->watches);
 }
 
@@ -367,8 +305,8 @@ static void roll_on_request(cairn_writer_t *w, size_t at)
     w->batch[at]->err = has_records ? roll(w, true) : CAIRN_OK;
     w->batch[at]->version = w->log.last_version;
     note_feeds(w);
-    settle(w, at);
-    answer(w);
+    cairn_writer_settle(w, at);
+    cairn_writer_answer(w);
 }
 
 /** commits a run of the batch that begins at `from`; returns where the next begins */
@@ -395,15 +333,15 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     if (is_open) {
         finish_commit(w, from, to, now_ms);
     } else if (w->must_sync && w->log.unsynced_since_ns != 0 && sync_log(w) != CAIRN_OK) {
-        settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
+        cairn_writer_settle_failed(w, from, to, CAIRN_ERR_UNKNOWN);
     } else {
         note_feeds(w);
-        settle_all(w, from, to, CAIRN_OK);
+        cairn_writer_settle_all(w, from, to, CAIRN_OK);
     }
     if (admission == SEGMENT_FULL && !cairn_health_has_failed(w->health)) {
         cairn_err_t err = roll(w, count == 1 && w->batch[to]->op == CAIRN_WRITE_DELETE);
         if (err != CAIRN_OK) {
-            settle_failed(w, to, to + count, err);
+            cairn_writer_settle_failed(w, to, to + count, err);
             to += count;
         }
     }
@@ -415,28 +353,10 @@ static void commit_batch(cairn_writer_t *w)
     size_t at = 0;
     while (at < w->batch_count && !cairn_health_has_failed(w->health))
         at = commit_some(w, at);
-    settle_all(w, at, w->batch_count, CAIRN_ERR_FAILED);
+    cairn_writer_settle_all(w, at, w->batch_count, CAIRN_ERR_FAILED);
 }
 
 /* ---------------------------------------------------------------- the thread */
-
-static void take_batch(cairn_writer_t *w)
-{
-    w->batch_count = 0;
-    while (w->batch_count < CAIRN_COMMIT_RECORDS_MAX) {
-        struct cds_wfcq_node *node = __cds_wfcq_dequeue_blocking(&w->queue_head, &w->queue_tail);
-        if (node == NULL)
-            break;
-        cairn_write_t *write = (cairn_write_t *)((char *)node - offsetof(cairn_write_t, _node));
-        /* acquire: pairs with the release in enqueue; the queue orders the same, but a race
-         * detector cannot see into it */
-        bool submitted = atomic_load_explicit(&write->_submitted, memory_order_acquire);
-        assert(submitted);
-        (void)submitted;
-        for (uint32_t left = write->_batch_count; left != 0; --left, write = write->next)
-            w->batch[w->batch_count++] = write;
-    }
-}
 
 static bool has_work(cairn_writer_t *w)
 {
@@ -524,7 +444,7 @@ static void *writer_main(void *arg)
     cairn_writer_t *w = arg;
     rcu_register_thread();
     for (;;) {
-        take_batch(w);
+        cairn_writer_take(w);
         if (w->batch_count != 0) {
             commit_batch(w);
         } else if (atomic_load_explicit(&w->stopping, memory_order_acquire)) {
@@ -598,89 +518,6 @@ void cairn_writer_stop(cairn_writer_t *w, uint64_t *durable_version)
     cairn_log_dispose(&w->log);
     cds_wfcq_destroy(&w->queue_head, &w->queue_tail);
     cairn_os->free(w);
-}
-
-/** counts what is about to be queued; false if that is too much */
-static bool reserve_queue(cairn_writer_t *w, uint64_t ops, uint64_t bytes)
-{
-    uint64_t ops_before =
-        atomic_fetch_add_explicit(&w->counters.queued_ops, ops, memory_order_relaxed);
-    uint64_t bytes_before =
-        atomic_fetch_add_explicit(&w->counters.queued_bytes, bytes, memory_order_relaxed);
-    /* alone it may be larger than the queue: else it could never pass */
-    if ((ops_before == 0 || ops_before + ops <= w->options.queue_ops_max) &&
-        (bytes_before == 0 || bytes_before + bytes <= w->options.queue_bytes_max))
-        return true;
-    atomic_fetch_sub_explicit(&w->counters.queued_ops, ops, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&w->counters.queued_bytes, bytes, memory_order_relaxed);
-    return false;
-}
-
-static void prepare(cairn_write_t *write)
-{
-    write->_queued_bytes = write->_span;
-    write->_logged = write->_superseded = write->_more = false;
-    write->_same_key = NULL;
-    write->_batch_count = write->_atomic_count = 1;
-}
-
-static void push(cairn_writer_t *w, cairn_write_t *write)
-{
-    cds_wfcq_node_init(&write->_node);
-    /* release: pairs with the acquire in take_batch() */
-    atomic_store_explicit(&write->_submitted, true, memory_order_release);
-    cds_wfcq_enqueue(&w->queue_head, &w->queue_tail, &write->_node);
-}
-
-cairn_err_t cairn_writer_enqueue(cairn_writer_t *w, cairn_write_t *write)
-{
-    if (cairn_health_has_failed(w->health))
-        return CAIRN_ERR_FAILED;
-    if (write->_span > span_max(w))
-        return CAIRN_ERR_TOO_LARGE;
-    if (!reserve_queue(w, 1, write->_span))
-        return CAIRN_ERR_QUEUE_FULL;
-    prepare(write);
-    push(w, write);
-    return CAIRN_OK;
-}
-
-cairn_err_t cairn_writer_enqueue_batch(cairn_writer_t *w, cairn_write_t *first, bool is_atomic)
-{
-    uint64_t bytes = 0, log_bytes = 0;
-    uint32_t count = 0;
-    cairn_write_t *last_record = NULL;
-    if (cairn_health_has_failed(w->health))
-        return CAIRN_ERR_FAILED;
-    for (cairn_write_t *write = first; write != NULL; write = write->next) {
-        ++count;
-        bytes += write->_span;
-        if (write->op != CAIRN_WRITE_GET)
-            log_bytes += write->_span;
-        if ((is_atomic ? log_bytes : write->_span) > span_max(w))
-            return CAIRN_ERR_TOO_LARGE;
-    }
-    assert(count != 0 && count <= CAIRN_BATCH_OPS_MAX);
-    if (!reserve_queue(w, count, bytes))
-        return CAIRN_ERR_QUEUE_FULL;
-    for (cairn_write_t *write = first; write != NULL; write = write->next) {
-        prepare(write);
-        write->_more = is_atomic;
-        if (write->op != CAIRN_WRITE_GET)
-            last_record = write;
-    }
-    /* every operation but a get leaves a record, or the batch leaves none */
-    if (last_record != NULL)
-        last_record->_more = false;
-    first->_batch_count = count;
-    first->_atomic_count = is_atomic ? count : 1;
-    push(w, first);
-    return CAIRN_OK;
-}
-
-void cairn_writer_wake(cairn_writer_t *w)
-{
-    cairn_bell_ring(&w->bell);
 }
 
 const cairn_writer_counters_t *cairn_writer_counters(const cairn_writer_t *w)

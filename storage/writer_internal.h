@@ -1,5 +1,5 @@
 /*
- * storage/writer_internal.h - what the two files of the writer share. Threads: the writer alone.
+ * storage/writer_internal.h - what the files of the writer share. Threads: the writer alone.
  */
 #ifndef CAIRN_STORAGE_WRITER_INTERNAL_H
 #define CAIRN_STORAGE_WRITER_INTERNAL_H
@@ -53,6 +53,29 @@ typedef enum en_admission_t {
     COMMIT_FULL, /* it goes into the next one */
     SEGMENT_FULL /* it goes into the next segment */
 } admission_t;
+
+/** The largest record that fits an empty segment. Threads: any. */
+uint64_t cairn_writer_span_max(const cairn_writer_t *w);
+
+/** Takes what is queued, a commit's worth and no batch in part, into w->batch. */
+void cairn_writer_take(cairn_writer_t *w);
+
+/** Gives a decided write back to its sink, with the others when cairn_writer_answer() is called. */
+void cairn_writer_settle(cairn_writer_t *w, size_t at);
+
+/** Hands back what has been settled: one call a sink, however many writes it gets. */
+void cairn_writer_answer(cairn_writer_t *w);
+
+/**
+ * Answers what of the range has no answer yet; `err` is for those that have none of their own.
+ */
+void cairn_writer_settle_all(cairn_writer_t *w, size_t from, size_t to, cairn_err_t err);
+
+/**
+ * Answers what of a commit has no answer yet: it failed. Also those that left no record, "no such
+ * key": they were decided by what the failed ones before them would have done.
+ */
+void cairn_writer_settle_failed(cairn_writer_t *w, size_t from, size_t to, cairn_err_t err);
 
 /** Bytes that this write must leave in the segment. */
 uint64_t cairn_writer_reserve(const cairn_writer_t *w, const cairn_write_t *write);
