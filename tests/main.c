@@ -39,6 +39,7 @@ static const suite_t suites[] = {
     {"faults", suite_faults},
     {"checkpoint", suite_checkpoint},
     {"power_cut", suite_power_cut},
+    {"damage", suite_damage},
     {"read_errors", suite_read_errors},
     {"real_disk", suite_real_disk},
     {"verify", suite_verify},

@@ -22,6 +22,7 @@ void suite_snapshot(void);
 void suite_faults(void);
 void suite_checkpoint(void);
 void suite_power_cut(void);
+void suite_damage(void);
 void suite_read_errors(void);
 void suite_real_disk(void);
 void suite_verify(void);

@@ -31,17 +31,14 @@
 #define CUTS 600
 #define CUTS_WITH_CHECKPOINTS 60
 #define CUTS_WITH_COMPACTION 60
-#define FLIP_STRIDE 4001
 #elif defined(__SANITIZE_ADDRESS__)
 #define CUTS 2000
 #define CUTS_WITH_CHECKPOINTS 150
 #define CUTS_WITH_COMPACTION 150
-#define FLIP_STRIDE 997
 #else
 #define CUTS 10000
 #define CUTS_WITH_CHECKPOINTS 600
 #define CUTS_WITH_COMPACTION 600
-#define FLIP_STRIDE 577
 #endif
 #define CUTS_SOAK 1000000
 #define CUTS_WITH_CHECKPOINTS_SOAK 40000
@@ -732,201 +729,6 @@ static void a_page_cache_that_is_believed(void)
     must_find(DISK_SIM_LIE_DROP_CACHE);
 }
 
-/* ---------------------------------------------------------------- damage to what was synced */
-
-#define SMALL_KEYS 12
-#define SMALL_WRITES 30
-#define SMALL_SEGMENT_BYTES 8192
-
-/** a store of a few small segments, closed or cut, and what is in it */
-typedef struct st_small_t {
-    disk_sim_t *disk;
-    uint64_t versions[SMALL_KEYS]; /* also the numbers of their values; 0: deleted */
-} small_t;
-
-static fixture_t small_fixture(const disk_sim_t *disk)
-{
-    fixture_t f = {.options = {.path = disk_sim_path(disk),
-                               .segment_bytes = SMALL_SEGMENT_BYTES,
-                               .value_bytes_max = 1 << 20,
-                               .sync_interval_ms = 60000,
-                               .queue_ops_max = 1000,
-                               .queue_bytes_max = 1 << 24,
-                               .io_threads = 1}};
-    return f;
-}
-
-static size_t small_bytes(uint64_t version)
-{
-    return version * 37 % 700;
-}
-
-static void write_small(fixture_t *f, small_t *small)
-{
-    for (uint64_t v = 1; v <= SMALL_WRITES; ++v) {
-        char room[16];
-        unsigned key = (unsigned)(v * 5 % SMALL_KEYS);
-        bool is_delete = v % 7 == 0 && small->versions[key] != 0;
-        cairn_bytes_t value = {value_pool + v * VALUE_STEP, small_bytes(v)};
-        outcome_t outcome = fixture_write(f, is_delete ? CAIRN_WRITE_DELETE : CAIRN_WRITE_PUT,
-                                          key_of(key + 1, room), (cairn_bytes_t){0},
-                                          is_delete ? (cairn_bytes_t){0} : value, CAIRN_SYNC);
-        CU_ASSERT_EQUAL_FATAL(outcome.err, CAIRN_OK);
-        CU_ASSERT_EQUAL_FATAL(outcome.version, v);
-        small->versions[key] = is_delete ? 0 : v;
-    }
-}
-
-static void wait_until_quiet(const disk_sim_t *disk)
-{
-    uint64_t before;
-    do {
-        before = disk_sim_changes(disk);
-        usleep(80000); /* four times what the writer waits before its idle mark */
-    } while (disk_sim_changes(disk) != before);
-}
-
-static void make_small(small_t *small, bool is_closed)
-{
-    static const disk_sim_plan_t nothing;
-    memset(small, 0, sizeof(*small));
-    small->disk = disk_sim_create(seed_of_run());
-    disk_sim_start(small->disk, &nothing, 0);
-    fixture_t f = small_fixture(small->disk);
-    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
-    write_small(&f, small);
-    wait_until_quiet(small->disk);
-    if (!is_closed)
-        disk_sim_cut(small->disk);
-    fixture_close(&f);
-    if (is_closed)
-        disk_sim_cut(small->disk);
-}
-
-typedef struct st_verdicts_t {
-    uint64_t tried, refused, damaged, harmless, wrong;
-} verdicts_t;
-
-/** every key gives exactly what was put, or an error that says it cannot */
-static void read_small(fixture_t *f, const uint64_t *versions, verdicts_t *v)
-{
-    unsigned errors = 0, wrong = 0;
-    for (unsigned key = 0; key < SMALL_KEYS; ++key) {
-        char room[16];
-        cairn_value_t value;
-        uint64_t n = versions[key];
-        cairn_err_t err = fixture_get(f, key_of(key + 1, room), &value);
-        if (err == CAIRN_ERR_DAMAGED || err == CAIRN_ERR_IO)
-            ++errors;
-        else if (n == 0)
-            wrong += err != CAIRN_ERR_NOT_FOUND;
-        else
-            wrong += err != CAIRN_OK || value.version != n || value.count != small_bytes(n) ||
-                     memcmp(value.bytes, value_pool + n * VALUE_STEP, value.count) != 0;
-    }
-    ++*(wrong != 0 ? &v->wrong : errors != 0 ? &v->damaged : &v->harmless);
-}
-
-/** opens a damaged copy, looks, and throws it away; whether nothing wrong was read */
-static bool judge(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
-{
-    static const disk_sim_plan_t nothing;
-    uint64_t wrong = v->wrong;
-    fixture_t f = small_fixture(damaged);
-    disk_sim_start(damaged, &nothing, 0);
-    ++v->tried;
-    if (fixture_open(&f) == CAIRN_OK) {
-        read_small(&f, versions, v);
-        fixture_close(&f);
-    } else {
-        ++v->refused;
-    }
-    disk_sim_destroy(damaged);
-    return v->wrong == wrong;
-}
-
-static void flip_bits(const small_t *small, verdicts_t *v)
-{
-    uint64_t stride = is_soak() ? 1 : FLIP_STRIDE, bytes;
-    const char *name;
-    for (size_t i = 0; disk_sim_file(small->disk, i, &name, &bytes); ++i) {
-        uint64_t step = bytes < 512 ? (stride + 15) / 16 : stride;
-        for (uint64_t bit = seed_of_run() % step; bit < bytes * 8; bit += step) {
-            disk_sim_t *damaged = disk_sim_copy(small->disk);
-            disk_sim_flip(damaged, name, bit);
-            if (!judge(damaged, small->versions, v))
-                printf("\n    CAIRN_SEED=%llu: bit %llu of %s flipped: wrong\n",
-                       (unsigned long long)seed_of_run(), (unsigned long long)bit, name);
-        }
-    }
-}
-
-static void shorten_files(const small_t *small, verdicts_t *v)
-{
-    uint64_t stride = is_soak() ? 1 : FLIP_STRIDE / 8 + 1, bytes;
-    const char *name;
-    for (size_t i = 0; disk_sim_file(small->disk, i, &name, &bytes); ++i) {
-        uint64_t step = bytes < 512 ? (stride + 15) / 16 : stride;
-        for (uint64_t to = 0; to < bytes; to += step) {
-            disk_sim_t *damaged = disk_sim_copy(small->disk);
-            disk_sim_shorten(damaged, name, to);
-            if (!judge(damaged, small->versions, v))
-                printf("\n    %s cut to %llu bytes: wrong\n", name, (unsigned long long)to);
-        }
-        disk_sim_t *damaged = disk_sim_copy(small->disk);
-        disk_sim_lose(damaged, name);
-        if (!judge(damaged, small->versions, v))
-            printf("\n    %s gone: wrong\n", name);
-    }
-}
-
-static void damage_is_noticed_or_harmless(void (*damage)(const small_t *small, verdicts_t *v))
-{
-    for (int is_closed = 0; is_closed <= 1; ++is_closed) {
-        small_t small;
-        verdicts_t v = {0};
-        make_small(&small, is_closed);
-        CU_ASSERT(judge(disk_sim_copy(small.disk), small.versions, &v));
-        CU_ASSERT_EQUAL(v.harmless, 1);
-        damage(&small, &v);
-        printf("\n    %s: tried %llu, refused to open %llu, read as damaged %llu, harmless %llu, "
-               "wrong %llu",
-               is_closed ? "closed" : "power cut", (unsigned long long)v.tried,
-               (unsigned long long)v.refused, (unsigned long long)v.damaged,
-               (unsigned long long)v.harmless, (unsigned long long)v.wrong);
-        CU_ASSERT(v.refused > v.tried / 8);
-        CU_ASSERT_EQUAL(v.wrong, 0);
-        disk_sim_destroy(small.disk);
-    }
-    printf("\n    ");
-}
-
-static void a_flipped_bit_is_noticed_or_harmless(void)
-{
-    damage_is_noticed_or_harmless(flip_bits);
-}
-
-static void a_shortened_file_is_noticed_or_harmless(void)
-{
-    damage_is_noticed_or_harmless(shorten_files);
-}
-
-static void a_wrong_byte_would_be_seen(void)
-{
-    small_t small;
-    verdicts_t v = {0};
-    make_small(&small, true);
-    for (unsigned key = 0; key < SMALL_KEYS; ++key) {
-        uint64_t versions[SMALL_KEYS];
-        memcpy(versions, small.versions, sizeof(versions));
-        versions[key] = versions[key] != 0 ? 0 : 1;
-        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), versions, &v));
-        versions[key] = small.versions[key] + 1;
-        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), versions, &v));
-    }
-    disk_sim_destroy(small.disk);
-}
-
 void suite_power_cut(void)
 {
     CU_pSuite s = CU_add_suite("power_cut", set_up, tear_down);
@@ -948,8 +750,4 @@ void suite_power_cut(void)
                 short_writes_that_are_not_noticed);
     CU_add_test(s, "control: a page cache that is believed is seen", a_page_cache_that_is_believed);
     CU_add_test(s, "control: a part of an atomic batch is seen", a_part_of_an_atomic_batch);
-    CU_add_test(s, "a flipped bit is noticed or harmless", a_flipped_bit_is_noticed_or_harmless);
-    CU_add_test(s, "a shortened or lost file is noticed or harmless",
-                a_shortened_file_is_noticed_or_harmless);
-    CU_add_test(s, "control: a wrong byte or an older value is seen", a_wrong_byte_would_be_seen);
 }

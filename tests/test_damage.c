@@ -1,0 +1,338 @@
+/*
+ * Is damage to what was synced noticed, or harmless, whatever it is?
+ *
+ * A store of a few small segments, closed or cut, of which each bit is flipped and which is cut at
+ * each byte, file by file: it is refused, or every key gives exactly what was put or an error.
+ * `make test` takes a sample, CAIRN_SOAK=1 all of it.
+ */
+#include <CUnit/CUnit.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/disk_sim.h"
+#include "tests/seed.h"
+#include "tests/store_fixture.h"
+#include "tests/suites.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define FLIP_STRIDE 4001
+#elif defined(__SANITIZE_ADDRESS__)
+#define FLIP_STRIDE 997
+#else
+#define FLIP_STRIDE 577
+#endif
+
+/** that many threads share the work */
+#define LANES 3
+
+#define VALUE_STEP 64
+/* the value of write n begins at byte n * VALUE_STEP of this */
+static uint8_t value_pool[64 * VALUE_STEP + 1024];
+
+static int set_up(void)
+{
+    disk_sim_install();
+    random_fill(1, value_pool, sizeof(value_pool));
+    return 0;
+}
+
+static int tear_down(void)
+{
+    disk_sim_remove();
+    return 0;
+}
+
+#define SMALL_KEYS 12
+#define SMALL_WRITES 30
+#define SMALL_SEGMENT_BYTES 8192
+
+static cairn_bytes_t key_of(unsigned key, char room[16])
+{
+    snprintf(room, 16, "key %u", key);
+    return text(room);
+}
+
+/** a store of a few small segments, closed or cut, and what is in it */
+typedef struct st_small_t {
+    disk_sim_t *disk;
+    uint64_t versions[SMALL_KEYS]; /* also the numbers of their values; 0: deleted */
+} small_t;
+
+static fixture_t small_fixture(const disk_sim_t *disk)
+{
+    fixture_t f = {.options = {.path = disk_sim_path(disk),
+                               .segment_bytes = SMALL_SEGMENT_BYTES,
+                               .value_bytes_max = 1 << 20,
+                               .sync_interval_ms = 60000,
+                               .queue_ops_max = 1000,
+                               .queue_bytes_max = 1 << 24,
+                               .io_threads = 1}};
+    return f;
+}
+
+static size_t small_bytes(uint64_t version)
+{
+    return version * 37 % 700;
+}
+
+static void write_small(fixture_t *f, small_t *small)
+{
+    for (uint64_t v = 1; v <= SMALL_WRITES; ++v) {
+        char room[16];
+        unsigned key = (unsigned)(v * 5 % SMALL_KEYS);
+        bool is_delete = v % 7 == 0 && small->versions[key] != 0;
+        cairn_bytes_t value = {value_pool + v * VALUE_STEP, small_bytes(v)};
+        outcome_t outcome =
+            fixture_write(f, is_delete ? CAIRN_WRITE_DELETE : CAIRN_WRITE_PUT, key_of(key, room),
+                          (cairn_bytes_t){0}, is_delete ? (cairn_bytes_t){0} : value, CAIRN_SYNC);
+        CU_ASSERT_EQUAL_FATAL(outcome.err, CAIRN_OK);
+        CU_ASSERT_EQUAL_FATAL(outcome.version, v);
+        small->versions[key] = is_delete ? 0 : v;
+    }
+}
+
+static void wait_until_quiet(const disk_sim_t *disk)
+{
+    uint64_t before;
+    do {
+        before = disk_sim_changes(disk);
+        usleep(80000); /* four times what the writer waits before its idle mark */
+    } while (disk_sim_changes(disk) != before);
+}
+
+static void make_small(small_t *small, bool is_closed)
+{
+    static const disk_sim_plan_t nothing;
+    memset(small, 0, sizeof(*small));
+    small->disk = disk_sim_create(seed_of_run());
+    disk_sim_start(small->disk, &nothing, 0);
+    fixture_t f = small_fixture(small->disk);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    write_small(&f, small);
+    wait_until_quiet(small->disk);
+    if (!is_closed)
+        disk_sim_cut(small->disk);
+    fixture_close(&f);
+    if (is_closed)
+        disk_sim_cut(small->disk);
+}
+
+typedef struct st_verdicts_t {
+    uint64_t tried, refused, damaged, harmless, wrong;
+} verdicts_t;
+
+/** every key gives exactly what was put, or an error that says it cannot */
+static void read_small(fixture_t *f, const uint64_t *versions, verdicts_t *v)
+{
+    unsigned errors = 0, wrong = 0;
+    for (unsigned key = 0; key < SMALL_KEYS; ++key) {
+        char room[16];
+        cairn_value_t value;
+        uint64_t n = versions[key];
+        cairn_err_t err = fixture_get(f, key_of(key, room), &value);
+        if (err == CAIRN_ERR_DAMAGED || err == CAIRN_ERR_IO)
+            ++errors;
+        else if (n == 0)
+            wrong += err != CAIRN_ERR_NOT_FOUND;
+        else
+            wrong += err != CAIRN_OK || value.version != n || value.count != small_bytes(n) ||
+                     memcmp(value.bytes, value_pool + n * VALUE_STEP, value.count) != 0;
+    }
+    ++*(wrong != 0 ? &v->wrong : errors != 0 ? &v->damaged : &v->harmless);
+}
+
+/** opens a damaged copy, looks, and throws it away; whether nothing wrong was read */
+static bool judge(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
+{
+    static const disk_sim_plan_t nothing;
+    uint64_t wrong = v->wrong;
+    fixture_t f = small_fixture(damaged);
+    disk_sim_start(damaged, &nothing, 0);
+    ++v->tried;
+    if (fixture_open(&f) == CAIRN_OK) {
+        read_small(&f, versions, v);
+        fixture_close(&f);
+    } else {
+        ++v->refused;
+    }
+    disk_sim_destroy(damaged);
+    return v->wrong == wrong;
+}
+
+/** one of those that go through the damage side by side, each on copies of its own */
+typedef struct st_lane_t {
+    pthread_t thread;
+    const small_t *small;
+    unsigned number;
+    void (*damage)(struct st_lane_t *lane);
+    uint64_t turn; /* every LANES-th damage is this lane's */
+    verdicts_t verdicts;
+    _Atomic bool is_over;
+    _Atomic uint64_t tried; /* for who watches */
+} lane_t;
+
+static bool is_my_turn(lane_t *lane)
+{
+    return lane->turn++ % LANES == lane->number;
+}
+
+static bool try_one(lane_t *lane, disk_sim_t *damaged)
+{
+    bool is_right = judge(damaged, lane->small->versions, &lane->verdicts);
+    atomic_store(&lane->tried, lane->verdicts.tried);
+    return is_right;
+}
+
+/** the small ones, STORE among them, are gone through more closely */
+static uint64_t step_of(uint64_t bytes, uint64_t stride)
+{
+    return bytes < 512 ? (stride + 15) / 16 : stride;
+}
+
+static void flip_bits(lane_t *lane)
+{
+    uint64_t bytes;
+    const char *name;
+    for (size_t i = 0; disk_sim_file(lane->small->disk, i, &name, &bytes); ++i) {
+        uint64_t step = step_of(bytes, is_soak() ? 1 : FLIP_STRIDE);
+        for (uint64_t bit = seed_of_run() % step; bit < bytes * 8; bit += step) {
+            if (!is_my_turn(lane))
+                continue;
+            disk_sim_t *damaged = disk_sim_copy(lane->small->disk);
+            disk_sim_flip(damaged, name, bit);
+            if (!try_one(lane, damaged))
+                printf("\n    CAIRN_SEED=%llu: bit %llu of %s flipped: wrong\n",
+                       (unsigned long long)seed_of_run(), (unsigned long long)bit, name);
+        }
+    }
+}
+
+static void shorten_files(lane_t *lane)
+{
+    uint64_t bytes;
+    const char *name;
+    for (size_t i = 0; disk_sim_file(lane->small->disk, i, &name, &bytes); ++i) {
+        uint64_t step = step_of(bytes, is_soak() ? 1 : FLIP_STRIDE / 8 + 1);
+        for (uint64_t to = 0; to < bytes; to += step) {
+            if (!is_my_turn(lane))
+                continue;
+            disk_sim_t *damaged = disk_sim_copy(lane->small->disk);
+            disk_sim_shorten(damaged, name, to);
+            if (!try_one(lane, damaged))
+                printf("\n    %s cut to %llu bytes: wrong\n", name, (unsigned long long)to);
+        }
+        if (!is_my_turn(lane))
+            continue;
+        disk_sim_t *damaged = disk_sim_copy(lane->small->disk);
+        disk_sim_lose(damaged, name);
+        if (!try_one(lane, damaged))
+            printf("\n    %s gone: wrong\n", name);
+    }
+}
+
+static void *lane_main(void *arg)
+{
+    lane_t *lane = arg;
+    lane->damage(lane);
+    atomic_store(&lane->is_over, true);
+    return NULL;
+}
+
+/** says how far they are, until they are there */
+static void watch(const lane_t *lanes)
+{
+    bool is_over = false;
+    while (!is_over) {
+        uint64_t tried = 0;
+        sleep(1);
+        is_over = true;
+        for (unsigned i = 0; i < LANES; ++i) {
+            tried += atomic_load(&lanes[i].tried);
+            is_over &= atomic_load(&lanes[i].is_over);
+        }
+        printf("\r    %llu tried", (unsigned long long)tried);
+        fflush(stdout);
+    }
+}
+
+static void damage_all(const small_t *small, void (*damage)(lane_t *lane), verdicts_t *sum)
+{
+    lane_t lanes[LANES];
+    memset(lanes, 0, sizeof(lanes));
+    for (unsigned i = 0; i < LANES; ++i) {
+        lanes[i].small = small;
+        lanes[i].number = i;
+        lanes[i].damage = damage;
+        CU_ASSERT_FATAL(pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]) == 0);
+    }
+    if (is_soak())
+        watch(lanes);
+    for (unsigned i = 0; i < LANES; ++i) {
+        pthread_join(lanes[i].thread, NULL);
+        sum->tried += lanes[i].verdicts.tried;
+        sum->refused += lanes[i].verdicts.refused;
+        sum->damaged += lanes[i].verdicts.damaged;
+        sum->harmless += lanes[i].verdicts.harmless;
+        sum->wrong += lanes[i].verdicts.wrong;
+    }
+}
+
+static void damage_is_noticed_or_harmless(void (*damage)(lane_t *lane))
+{
+    for (int is_closed = 0; is_closed <= 1; ++is_closed) {
+        small_t small;
+        verdicts_t v = {0};
+        make_small(&small, is_closed);
+        CU_ASSERT(judge(disk_sim_copy(small.disk), small.versions, &v));
+        CU_ASSERT_EQUAL(v.harmless, 1);
+        damage_all(&small, damage, &v);
+        printf("\n    %s: tried %llu, refused to open %llu, read as damaged %llu, harmless %llu, "
+               "wrong %llu",
+               is_closed ? "closed" : "power cut", (unsigned long long)v.tried,
+               (unsigned long long)v.refused, (unsigned long long)v.damaged,
+               (unsigned long long)v.harmless, (unsigned long long)v.wrong);
+        CU_ASSERT(v.refused > v.tried / 8);
+        CU_ASSERT_EQUAL(v.wrong, 0);
+        disk_sim_destroy(small.disk);
+    }
+    printf("\n    ");
+}
+
+static void a_flipped_bit_is_noticed_or_harmless(void)
+{
+    damage_is_noticed_or_harmless(flip_bits);
+}
+
+static void a_shortened_file_is_noticed_or_harmless(void)
+{
+    damage_is_noticed_or_harmless(shorten_files);
+}
+
+static void a_wrong_byte_would_be_seen(void)
+{
+    small_t small;
+    verdicts_t v = {0};
+    make_small(&small, true);
+    for (unsigned key = 0; key < SMALL_KEYS; ++key) {
+        uint64_t versions[SMALL_KEYS];
+        memcpy(versions, small.versions, sizeof(versions));
+        versions[key] = versions[key] != 0 ? 0 : 1;
+        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), versions, &v));
+        versions[key] = small.versions[key] + 1;
+        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), versions, &v));
+    }
+    disk_sim_destroy(small.disk);
+}
+
+void suite_damage(void)
+{
+    CU_pSuite s = CU_add_suite("damage", set_up, tear_down);
+    CU_add_test(s, "a flipped bit is noticed or harmless", a_flipped_bit_is_noticed_or_harmless);
+    CU_add_test(s, "a shortened or lost file is noticed or harmless",
+                a_shortened_file_is_noticed_or_harmless);
+    CU_add_test(s, "control: a wrong byte or an older value is seen", a_wrong_byte_would_be_seen);
+}
