@@ -20,8 +20,7 @@ int hostile_start(void)
         return 1;
     http_response_dispose(&res);
     http_close(&conn);
-    sleep_ms(50);
-    base_line = open_fd_count(hostile_site.server.pid);
+    base_line = fd_base_line(hostile_site.server.pid);
     return 0;
 }
 

@@ -296,6 +296,44 @@ size_t open_fd_count(pid_t pid)
     return count;
 }
 
+/** of a process: descriptors of segments, and of files that are being made */
+static void count_files(pid_t pid, size_t *segments, size_t *others)
+{
+    char path[400], file[300];
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    *segments = *others = 0;
+    if (dir == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, entry->d_name);
+        ssize_t n = readlink(path, file, sizeof(file) - 1);
+        if (n <= 0)
+            continue;
+        file[n] = '\0';
+        if (strstr(file, "cairn-segment") != NULL ||
+            strcmp(file + n - (n > 4 ? 4 : n), ".seg") == 0)
+            ++*segments;
+        else if (strstr(file, ".tmp") != NULL || strstr(file, "cairn-keys") != NULL)
+            ++*others;
+    }
+    closedir(dir);
+}
+
+size_t fd_base_line(pid_t pid)
+{
+    size_t segments = 0, others = 0;
+    for (int64_t deadline_ms = monotonic_ms() + SETTLE_MS; monotonic_ms() < deadline_ms;
+         sleep_ms(1)) {
+        count_files(pid, &segments, &others);
+        if (segments == 2 && others == 0)
+            return open_fd_count(pid);
+    }
+    fprintf(stderr, "\n    %zu segments and %zu other files stay open", segments, others);
+    CU_FAIL("the server does not come to rest");
+    return 0;
+}
+
 bool fd_count_comes_to(pid_t pid, size_t count)
 {
     size_t now = 0;

@@ -100,6 +100,13 @@ uint64_t version_of(const http_response_t *res);
 /** Descriptors that a process has open. */
 size_t open_fd_count(pid_t pid);
 
+/**
+ * Descriptors of a server that has been written to, once it has what it keeps open: the segment it
+ * writes, which the first write opens, and the one made ahead, which takes a while; and nothing
+ * that it is making meanwhile. What clients cost is on top of that.
+ */
+size_t fd_base_line(pid_t pid);
+
 /** Whether the count comes down to `count` soon, as the server notices that clients have gone. */
 bool fd_count_comes_to(pid_t pid, size_t count);
 

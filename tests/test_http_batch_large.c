@@ -107,7 +107,7 @@ static void vanishing_client(void)
     memset(body + at, 'v', LARGE);
     strcpy(body + at + LARGE, "\"}\n");
     free(batch_ask(&conn, BATCH, body, strlen(body)));
-    size_t fds = open_fd_count(site.server.pid);
+    size_t fds = fd_base_line(site.server.pid);
     size_t bytes = 0;
     for (int i = 0; i < 40; ++i)
         bytes += (size_t)sprintf(body + bytes, "{\"op\":\"get\",\"key\":\"van\"}\n");

@@ -407,7 +407,7 @@ static void who_vanishes_leaves_nothing(void)
     stream_t streams[20];
     site_open(&site, &conn);
     CU_ASSERT(metric_comes_to(&conn, "cairn_followers", 0));
-    size_t fds = open_fd_count(site.server.pid);
+    size_t fds = fd_base_line(site.server.pid);
     for (size_t i = 0; i < 40; ++i)
         ask(&gone[i], CHANGES "?since=1000000000&wait=5s");
     for (size_t i = 0; i < 20; ++i)
@@ -532,7 +532,7 @@ static void a_stream_that_is_not_read_is_dropped(void)
     char *value = noise(256 << 10, 3);
     site_open(&site, &conn);
     double dropped = metric(&conn, "cairn_followers_dropped_total");
-    size_t fds = open_fd_count(site.server.pid);
+    size_t fds = fd_base_line(site.server.pid);
     open_stream(&slow, CHANGES "?since=now&values=true", "");
     open_stream(&quick, CHANGES "?since=now&prefix=slow/last", "");
     for (unsigned i = 0; i < 60; ++i) /* more than the socket's buffers on both sides take */
