@@ -66,7 +66,7 @@ load put_open "PUT 100 B, sync, 2,000 a second by the clock" "ceiling cairn redi
 
 # ---------------------------------------------------------------- beside other work
 load get_beside "GET 100 B, 5,000 a second by the clock, beside other work" \
-    "cairn cairn+snapshots cairn+feeds" --keys $KEYS --rate 5000
+    "cairn cairn+snapshots cairn+feeds cairn+listing cairn+compaction" --keys $KEYS --rate 5000
 
 # two a second, until one fails, which none should
 beside_snapshots() { # peer
@@ -76,6 +76,23 @@ beside_snapshots() { # peer
 }
 after_snapshots() { # peer
     rm -rf "$WORK/$1"/snapshots
+}
+
+# pages of a thousand keys, ten a second
+beside_listing() { # peer
+    local url="http://127.0.0.1:${PORT[$1]}/v1/keys?limit=1000&prefix=v100-000"
+    while curl -sSf -o /dev/null "$url$((RANDOM % 100))"; do sleep 0.1; done
+    return 1
+}
+
+# overwrites, and a compaction asked for as soon as there may be something to do
+beside_compaction() { # peer
+    "$BUILD/load" --port "${PORT[$1]}" --get-percent 0 --async --rate 5000 --keys 100000 --warm-up 0 \
+        --seconds 3600 &
+    while curl -sSf -o /dev/null -X POST "http://127.0.0.1:${PORT[$1]}/v1/admin/compact"; do
+        sleep 0.5
+    done
+    return 1
 }
 
 # a thousand who are told of fifty writes a second
