@@ -214,7 +214,7 @@ static void be_child(const loop_disk_t *disk, script_t script, int acks, bool wr
 
 typedef struct st_tally_t {
     uint64_t cuts, open_cuts, acknowledged, versions, batches;
-    uint64_t lost, torn, wrong, refused;
+    uint64_t lost, torn, wrong, refused, suspects;
 } tally_t;
 
 typedef struct st_run_t {
@@ -243,7 +243,7 @@ static void report(run_t *run, uint64_t *finding, const char *what, uint64_t got
 
 static uint64_t findings(const tally_t *t)
 {
-    return t->lost + t->torn + t->wrong + t->refused;
+    return t->lost + t->torn + t->wrong + t->refused + t->suspects;
 }
 
 /** what the child's bursts come to, at least up to this version */
@@ -364,6 +364,10 @@ static bool check_what_is_left(run_t *run)
         report(run, &run->tally.refused, f.errmsg, 0, run->acknowledged);
         return false;
     }
+    cairn_damage_t damage;
+    cairn_store_damage(f.store, &damage);
+    if (damage.quarantined != 0)
+        report(run, &run->tally.suspects, "an end is called suspect", damage.quarantined, 0);
     uint64_t found = cairn_store_last_version(f.store);
     if (found < run->acknowledged)
         report(run, &run->tally.lost, "the log ends too early", found, run->acknowledged);
@@ -425,12 +429,12 @@ static void say_figures(const run_t *run)
     const tally_t *t = &run->tally;
     printf("\n    %s: power cuts %llu, and %llu while a store opened; versions compared %llu, of "
            "which acknowledged %llu, in atomic batches %llu: lost %llu, wrong %llu, torn batches "
-           "%llu, refused %llu",
+           "%llu, refused %llu, called suspect %llu",
            run->disk.type, (unsigned long long)t->cuts, (unsigned long long)t->open_cuts,
            (unsigned long long)t->versions, (unsigned long long)t->acknowledged,
            (unsigned long long)t->batches, (unsigned long long)t->lost,
            (unsigned long long)t->wrong, (unsigned long long)t->torn,
-           (unsigned long long)t->refused);
+           (unsigned long long)t->refused, (unsigned long long)t->suspects);
 }
 
 static void cut_power_on(const char *type)
