@@ -114,6 +114,13 @@ static cairn_err_t sort(making_t *m)
     return is_sorted ? CAIRN_OK : CAIRN_ERR_IO;
 }
 
+/** the places in the order of their keys; entry_count of them */
+static const cairn_keyplace_t *sorted_places(const making_t *m)
+{
+    assert(m->sorted.bytes != NULL || m->entry_count == 0);
+    return (const cairn_keyplace_t *)m->sorted.bytes;
+}
+
 /* ---------------------------------------------------------------- writing */
 
 static cairn_err_t write_piece(making_t *m)
@@ -187,9 +194,8 @@ static cairn_err_t add_entry(making_t *m, const cairn_walk_t *walk)
 /** the blocks; `last` is left with the last record */
 static cairn_err_t write_entries(making_t *m, cairn_walk_t *last)
 {
-    const cairn_keyplace_t *sorted = (const cairn_keyplace_t *)m->sorted.bytes;
+    const cairn_keyplace_t *sorted = sorted_places(m);
     cairn_err_t err = CAIRN_OK;
-    assert(sorted != NULL || m->entry_count == 0);
     cairn_walk_begin(last, m->segment, CAIRN_SEGMENT_HEADER_BYTES, m->end);
     for (uint64_t i = 0; i < m->entry_count && err == CAIRN_OK; ++i) {
         err = cairn_walk_look_at(last, (uint64_t)sorted[i].place * CAIRN_RECORD_ALIGN);
@@ -328,7 +334,7 @@ static cairn_err_t compare_entry(cairn_keytable_cursor_t *cursor, cairn_walk_t *
 
 static cairn_err_t compare_entries(const making_t *m, const cairn_keytable_t *table)
 {
-    const cairn_keyplace_t *sorted = (const cairn_keyplace_t *)m->sorted.bytes;
+    const cairn_keyplace_t *sorted = sorted_places(m);
     cairn_keytable_cursor_t cursor = {.table = table};
     cairn_walk_t walk;
     cairn_err_t err = CAIRN_OK;
