@@ -190,7 +190,11 @@ int cli_compact(cli_t *cli)
         return cli_failure(cli, "a compaction has failed; the server's log says why");
     double read = now.bytes_read - before.bytes_read;
     double written = now.bytes_written - before.bytes_written;
-    printf("%s of segments have been rewritten as %s\n", cli_bytes_text(read),
-           cli_bytes_text(written));
+    if (cli_has(cli, CLI_JSON))
+        printf("{\"runs\":%.0f,\"bytes_read\":%.0f,\"bytes_written\":%.0f}\n",
+               now.runs - before.runs, read, written);
+    else
+        printf("%s of segments have been rewritten as %s\n", cli_bytes_text(read),
+               cli_bytes_text(written));
     return CLI_OK;
 }

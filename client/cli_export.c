@@ -191,6 +191,9 @@ int cli_export(cli_t *cli)
     const char *target = cli->arg_count != 0 ? cli->args[0] : "-";
     const char *prefix = cli->values[CLI_PREFIX];
     export_t e = {.cli = cli, .root_fd = -1, .prefix_bytes = prefix != NULL ? strlen(prefix) : 0};
+    if (cli_has(cli, CLI_JSON) && strcmp(target, "-") == 0)
+        return cli_usage_error(cli, "--json needs a file or a directory: values go to standard "
+                                    "output as it is, as JSON");
     if (!open_target(&e, target))
         return cli_failure(cli, "%s: %s", target, strerror(errno));
     cli_catch_signals();
@@ -205,6 +208,8 @@ int cli_export(cli_t *cli)
         e.status = cli_result(cli, cli->db, err);
     close_target(&e, target);
     cli_progress_end(&e.progress);
+    if (cli_has(cli, CLI_JSON))
+        cli_progress_print_json(&e.progress);
     if (e.skipped != 0 && e.status == CLI_OK)
         e.status = cli_failure(cli, "%" PRIu64 " keys were left out", e.skipped);
     if (e.status == CLI_OK && cli_is_interrupted())

@@ -139,6 +139,8 @@ static int import_file(cli_t *cli, const char *path)
         int loaded = cli_loader_finish(import.loader);
         status = loaded != CLI_OK ? loaded : status;
         cli_progress_end(&progress);
+        if (cli_has(cli, CLI_JSON))
+            cli_progress_print_json(&progress);
     }
     cairn_client_buffer_dispose(&import.key);
     if (!is_stdin)

@@ -172,6 +172,8 @@ void cli_progress_begin(const cli_t *cli, cli_progress_t *progress, const char *
 void cli_progress_add(cli_progress_t *progress, uint64_t count, uint64_t bytes);
 /** The last line: all that was done, how long it took, how fast it went. */
 void cli_progress_end(cli_progress_t *progress);
+/** The same for scripts, on standard output: {"keys":...,"bytes":...,"seconds":...}. */
+void cli_progress_print_json(const cli_progress_t *progress);
 
 /* ---------------------------------------------------------------- loading */
 

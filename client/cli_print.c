@@ -171,3 +171,9 @@ void cli_progress_end(cli_progress_t *progress)
             cli_count_text((double)progress->done_count / passed), progress->unit,
             progress->is_terminal ? "\x1b[K" : "");
 }
+
+void cli_progress_print_json(const cli_progress_t *progress)
+{
+    printf("{\"%s\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"seconds\":%.3f}\n", progress->unit,
+           progress->done_count, progress->done_bytes, cli_now() - progress->started);
+}

@@ -171,7 +171,9 @@ int cli_restore(cli_t *cli)
     }
     if (status == CLI_OK)
         status = verify(&r);
-    if (status == CLI_OK)
+    if (status == CLI_OK && cli_has(cli, CLI_JSON))
+        cli_progress_print_json(&r.progress);
+    else if (status == CLI_OK)
         printf("restored; start it with: cairn serve --data %s\n", r.to);
     if (r.from_fd >= 0)
         close(r.from_fd);

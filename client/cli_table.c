@@ -52,13 +52,13 @@ const cli_command_t cli_commands[] = {
      "\n"
      "  date | cairn append log/today\n",
      VALUE_OPTIONS, 1, 2, cli_append},
-    {"del", "KEY... [--if-version N]",
+    {"del", "KEY... [--if-version N] [--json]",
      "remove keys",
      "Exit status 1 if one of them was not there; the others are removed all the same.\n"
      "\n"
      "  cairn del greeting photos/cat.jpg\n"
      "  cairn ls tmp/ | xargs -d '\\n' cairn del\n",
-     CLI_CONNECTION | CLI_BIT(IF_VERSION) | CLI_BIT(ASYNC), 1, 1 << 30, cli_del},
+     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(IF_VERSION) | CLI_BIT(ASYNC), 1, 1 << 30, cli_del},
     {"incr", "KEY [BY] [--ttl TIME]",
      "count",
      "Adds BY (1; it may be negative) to the number that the key has, a missing one counting as 0,\n"
@@ -92,7 +92,7 @@ const cli_command_t cli_commands[] = {
      "  cairn watch\n"
      "  cairn watch orders/ --since 0 --values --json | while read -r line; do ...; done\n",
      LIST_OPTIONS | CLI_BIT(SINCE) | CLI_BIT(VALUES) | CLI_BIT(ONCE), 0, 1, cli_watch},
-    {"import", "[FILE | DIR] [--prefix TEXT] [--jobs N]",
+    {"import", "[FILE | DIR] [--prefix TEXT] [--jobs N] [--json]",
      "store many values, from NDJSON or a directory tree",
      "A file (or standard input) has a value a line, as export writes them:\n"
      "  {\"key\":\"a\",\"value\":\"text\",\"content_type\":\"text/plain\"}\n"
@@ -105,8 +105,9 @@ const cli_command_t cli_commands[] = {
      "  cairn import backup.ndjson\n"
      "  cairn import ./public --prefix www/\n"
      "  zcat dump.ndjson.gz | cairn import\n",
-     CLI_CONNECTION | CLI_BIT(PREFIX) | CLI_BIT(JOBS) | CLI_BIT(QUIET), 0, 1, cli_import},
-    {"export", "[FILE | DIR/] [--prefix TEXT]",
+     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(PREFIX) | CLI_BIT(JOBS) | CLI_BIT(QUIET), 0, 1,
+     cli_import},
+    {"export", "[FILE | DIR/] [--prefix TEXT] [--json]",
      "write many values to NDJSON or a directory tree",
      "To a file, to standard output, or, for a directory or a name that ends in \"/\", a file for each\n"
      "key; --prefix is taken away from the paths then. A key that is no path (\"a//b\", \"../x\") is told\n"
@@ -117,7 +118,7 @@ const cli_command_t cli_commands[] = {
      "  cairn export backup.ndjson\n"
      "  cairn export --prefix www/ ./public/\n"
      "  cairn export | gzip >dump.ndjson.gz\n",
-     CLI_CONNECTION | CLI_BIT(PREFIX) | CLI_BIT(QUIET), 0, 1, cli_export},
+     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(PREFIX) | CLI_BIT(QUIET), 0, 1, cli_export},
     {"snapshot", "[NAME] [--json]",
      "make a consistent copy of everything, at once",
      "The server links its files into snapshots/NAME of its data directory (NAME is the date\n"
@@ -126,34 +127,34 @@ const cli_command_t cli_commands[] = {
      "  cairn snapshot before-upgrade\n"
      "  rsync -a /var/lib/cairn/snapshots/before-upgrade backup:\n",
      CLI_CONNECTION | CLI_BIT(JSON), 0, 1, cli_snapshot},
-    {"restore", "SNAPSHOT DIR [--link]",
+    {"restore", "SNAPSHOT DIR [--link] [--json]",
      "put a snapshot into an empty data directory",
      "Copies the files of a snapshot, verifies every byte, and says how to start on them. --link\n"
      "takes no time and no room, but then a damaged block is damaged in both.\n"
      "\n"
      "  cairn restore /backup/before-upgrade /var/lib/cairn-new\n"
      "  cairn serve --data /var/lib/cairn-new\n",
-     CLI_BIT(LINK) | CLI_BIT(QUIET), 2, 2, cli_restore},
-    {"compact", "",
+     CLI_BIT(JSON) | CLI_BIT(LINK) | CLI_BIT(QUIET), 2, 2, cli_restore},
+    {"compact", "[--json]",
      "give the room of what was replaced and deleted back to the disk",
      "The server does so by itself when it is worth it; this has it rewrite every full segment in\n"
      "which there is anything to free, and waits until it has. Ctrl-C ends the waiting only.\n"
      "\n"
      "  cairn compact\n",
-     CLI_CONNECTION | CLI_BIT(QUIET), 0, 0, cli_compact},
+     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(QUIET), 0, 0, cli_compact},
     {"stats", "[--json]",
      "print how a server is",
      "  cairn stats\n"
      "  cairn stats --json | jq .keys\n",
      CLI_CONNECTION | CLI_BIT(JSON), 0, 0, cli_stats},
-    {"top", "[--interval TIME] [--count N]",
+    {"top", "[--interval TIME] [--count N] [--json]",
      "watch what a server does: rates, latencies, segments",
      "A screen that is drawn anew at each interval, until Ctrl-C. A latency is the upper end of its\n"
-     "histogram bucket, each twice as wide as the one before.\n"
+     "histogram bucket, each twice as wide as the one before. --json prints a line for each interval.\n"
      "\n"
      "  cairn top\n"
      "  cairn top --interval 10s --count 6 >minute.txt\n",
-     CLI_CONNECTION | CLI_BIT(INTERVAL) | CLI_BIT(COUNT), 0, 0, cli_top},
+     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(INTERVAL) | CLI_BIT(COUNT), 0, 0, cli_top},
     {"plan", "--keys N [--key-bytes SIZE] [--value-bytes SIZE] [--json]",
      "say what a store of some size will take",
      "Memory, disk and start-up time to expect, from what has been measured.\n"

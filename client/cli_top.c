@@ -177,20 +177,59 @@ static void show_segments(const json_t *stats)
     free(sorted);
 }
 
-static int show(cli_t *cli, look_t *before, const look_t *now)
+/** what happened between two looks, on a line: operations that there were, and commits */
+static int print_json(look_t *before, const look_t *now, const json_t *stats)
 {
-    int status;
-    json_t *stats = cli_stats_fetch(cli, &status);
-    if (stats == NULL)
-        return status;
+    static const op_t none;
+    double passed = now->at - before->at;
+    json_t *ops = json_object();
+    for (size_t i = 0; i < now->op_count; ++i) {
+        const op_t *op = &now->ops[i], *old = find_op(before, op->name, strlen(op->name));
+        if (old == NULL)
+            old = &none;
+        if (op->count > old->count)
+            json_object_set_new(ops, op->name,
+                                json_pack("{s:f, s:f, s:f, s:I}", "per_second",
+                                          (op->count - old->count) / passed, "p50_seconds",
+                                          percentile(old, op, 0.50), "p99_seconds",
+                                          percentile(old, op, 0.99), "failed",
+                                          (json_int_t)(op->errors - old->errors)));
+    }
+    json_t *line =
+        json_pack("{s:f, s:I, s:I, s:I, s:f, s:f, s:o}", "seconds", passed, "keys",
+                  (json_int_t)cli_stats_number(stats, NULL, "keys"), "disk_bytes",
+                  (json_int_t)cli_stats_number(stats, NULL, "disk_bytes"), "live_bytes",
+                  (json_int_t)cli_stats_number(stats, NULL, "live_bytes"), "commits_per_second",
+                  (now->commits - before->commits) / passed, "writes_per_second",
+                  (now->records - before->records) / passed, "operations", ops);
+    bool is_printed = line != NULL && json_dumpf(line, stdout, JSON_COMPACT) == 0 &&
+                      putchar('\n') != EOF && fflush(stdout) == 0;
+    json_decref(line);
+    return is_printed ? CLI_OK : CLI_FAILED;
+}
+
+/** draws the screen, or adds to what is written */
+static int print_screen(look_t *before, const look_t *now, const json_t *stats)
+{
     if (isatty(STDOUT_FILENO) == 1)
         fputs(CLEAR_SCREEN, stdout);
     cli_stats_print_summary(stats);
     show_ops(before, now);
     show_segments(stats);
     fflush(stdout);
-    json_decref(stats);
     return ferror(stdout) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+static int show(cli_t *cli, look_t *before, const look_t *now)
+{
+    int status;
+    json_t *stats = cli_stats_fetch(cli, &status);
+    if (stats == NULL)
+        return status;
+    status =
+        cli_has(cli, CLI_JSON) ? print_json(before, now, stats) : print_screen(before, now, stats);
+    json_decref(stats);
+    return status;
 }
 
 int cli_top(cli_t *cli)

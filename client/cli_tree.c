@@ -146,6 +146,8 @@ int cli_import_tree(cli_t *cli, const char *root)
         status = cli_loader_finish(tree.loader);
         status = status != CLI_OK ? status : tree.status;
         cli_progress_end(&progress);
+        if (cli_has(cli, CLI_JSON))
+            cli_progress_print_json(&progress);
     }
     if (tree.skipped != 0)
         fprintf(stderr, "%llu links and other things that are no files were left out\n",

@@ -172,8 +172,22 @@ int cli_append(cli_t *cli)
     return write_value(cli, cairn_append_bytes);
 }
 
+/** what came of removing a key, a line for each */
+static void print_deleted(const char *key, bool is_deleted, uint64_t version)
+{
+    json_t *json = json_object();
+    cairn_client_json_set(json, "key", key, strlen(key));
+    json_object_set_new(json, "deleted", json_boolean(is_deleted));
+    if (is_deleted)
+        json_object_set_new(json, "version", json_integer((json_int_t)version));
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(json);
+}
+
 int cli_del(cli_t *cli)
 {
+    cairn_client_written_t written;
     cairn_client_write_t how;
     cairn_client_meta_t meta[CLI_META_MAX];
     int worst = CLI_OK;
@@ -181,10 +195,12 @@ int cli_del(cli_t *cli)
         return CLI_USAGE;
     for (int i = 0; i < cli->arg_count; ++i) {
         const char *key = cli->args[i];
-        cairn_client_err_t err = cairn_delete_bytes(cli->db, key, strlen(key), &how, NULL);
+        cairn_client_err_t err = cairn_delete_bytes(cli->db, key, strlen(key), &how, &written);
         if (err == CAIRN_CLIENT_NOT_FOUND)
             cli_failure(cli, "%s: there is no such key", key);
         int status = err == CAIRN_CLIENT_NOT_FOUND ? CLI_NO : cli_result(cli, cli->db, err);
+        if (status <= CLI_NO && cli_has(cli, CLI_JSON))
+            print_deleted(key, status == CLI_OK, written.version);
         if (status > worst)
             worst = status;
         if (status > CLI_NO)

@@ -95,6 +95,7 @@ static const suite_t suites[] = {
     {"tutorial", suite_tutorial},
     {"configs", suite_configs},
     {"command", suite_command},
+    {"terminal", suite_terminal},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -81,5 +81,6 @@ void suite_install(void);
 void suite_tutorial(void);
 void suite_configs(void);
 void suite_command(void);
+void suite_terminal(void);
 
 #endif
