@@ -206,7 +206,7 @@ fuzz-seeds: $(FUZZ_TARGETS:%=$(BUILD)/replay-%) ## the fuzz targets over their s
 
 .PHONY: bench bench-full
 BENCH_PROGRAMS := $(BUILD)/cairn $(BUILD)/ceiling $(BUILD)/load $(BUILD)/subscribe
-bench: deps-bench $(BENCH_PROGRAMS) ## cairn beside its peers, the figures that matter most: four minutes
+bench: deps-bench $(BENCH_PROGRAMS) ## cairn beside its peers, the figures that matter most: six minutes
 	BUILD=$(BUILD) bench/run.sh quick
 bench-full: deps-bench $(BENCH_PROGRAMS) ## every load there is: half an hour, 5 GB of memory and of disk
 	BUILD=$(BUILD) bench/run.sh full

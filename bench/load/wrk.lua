@@ -1,6 +1,7 @@
 -- What wrk sends, and how it reports: `wrk ... -s wrk.lua URL -- COUNT [VALUE_BYTES]`
 --
--- GETs of COUNT keys, picked at random; they are named for the size of their values, 100 if left out. Every request is made before the load starts: the client
+-- GETs of COUNT keys, picked at random; they are named for the size of their values, 100 if left
+-- out. Every request is made before the load starts: the client
 -- shares the machine's cores with the server, so all it does per request is pick one from a table.
 --
 -- The last line of output is for run.sh, in the words of bench/load.

@@ -9,6 +9,7 @@ fill 1048576 100 cairn nginx
 
 load get "GET 100 B at random, 64 connections" \
     "ceiling cairn nginx nginx_return redis webdis memcached" --keys $KEYS
+load get_wrk "GET 100 B at random, 64 connections, asked by wrk" "ceiling cairn nginx" wrk
 load get_pipelined "GET 100 B, 16 requests sent together" \
     "ceiling cairn redis memcached" --keys $KEYS --pipeline 16
 load get_1mib "GET 1 MiB, 16 connections" "cairn nginx" \
