@@ -174,6 +174,10 @@ tsan: ## the tests under ThreadSanitizer
 soak: lib $(BUILD)/cairn $(BUILD)/cairn-tests ## the long tests: whole trees, many crashes
 	CAIRN_SOAK=1 CAIRN_BINARY=$(BUILD)/cairn $(BUILD)/cairn-tests $(TESTS)
 
+.PHONY: configs-check
+configs-check: $(BUILD)/cairn ## Prometheus itself on its config, its alerts and the dashboard's queries
+	tests/prometheus.sh $(BUILD)
+
 # ---------------------------------------------------------------- fuzzing
 # a target a file in tests/fuzz; its seeds in tests/fuzz/seeds/<target>
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -254,6 +258,10 @@ $(BUILD)/bench-restart: $(call objects,bench/restart.c bench/redis_memory.c benc
 .PHONY: bench-compaction
 bench-compaction: deps-bench $(BUILD)/cairn $(BUILD)/load ## what compaction keeps live, writes, and costs gets
 	BUILD=$(BUILD) bench/compaction.sh
+
+.PHONY: bench-plan
+bench-plan: $(BUILD)/cairn ## what `cairn plan` says beside what stores take
+	BUILD=$(BUILD) bench/plan.sh
 
 # ---------------------------------------------------------------- keeping the code in order
 .PHONY: layers fmt lint compile_commands.json
