@@ -20,6 +20,8 @@
 
 /* how long the server may take to notice that clients have gone; only a leak meets it */
 #define SETTLE_MS 5000
+/* and until a metric has the value that it must come to */
+#define METRIC_MS 20000
 
 int64_t monotonic_ms(void)
 {
@@ -278,6 +280,29 @@ uint64_t version_of(const http_response_t *res)
         return 0;
     size_t digits = etag[0] == '"' ? strspn(etag + 1, "0123456789") : 0;
     return digits != 0 && strcmp(etag + 1 + digits, "\"") == 0 ? strtoull(etag + 1, NULL, 10) : 0;
+}
+
+/* ---------------------------------------------------------------- metrics */
+
+double site_metric(http_conn_t *conn, const char *name)
+{
+    http_response_t res;
+    exchange(conn, "GET", "/metrics", NULL, NULL, 0, &res);
+    char line[64];
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr(res.body, line);
+    double value = at != NULL ? strtod(at + strlen(line), NULL) : -1;
+    http_response_dispose(&res);
+    return value;
+}
+
+bool site_metric_comes_to(http_conn_t *conn, const char *name, double value)
+{
+    for (int64_t until = monotonic_ms() + METRIC_MS; monotonic_ms() < until; sleep_ms(10))
+        if (site_metric(conn, name) == value)
+            return true;
+    fprintf(stderr, "\n%s is %g\n", name, site_metric(conn, name));
+    return false;
 }
 
 /* ---------------------------------------------------------------- the process */

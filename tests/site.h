@@ -97,6 +97,12 @@ bool body_is(const http_response_t *res, const void *bytes, size_t count);
 /** The version in the ETag; 0 unless it is digits in quotes. */
 uint64_t version_of(const http_response_t *res);
 
+/** What /metrics says of this one, without labels; -1 if nothing. */
+double site_metric(http_conn_t *conn, const char *name);
+
+/** Whether it comes to this value soon; prints what it is if not. */
+bool site_metric_comes_to(http_conn_t *conn, const char *name, double value);
+
 /** Descriptors that a process has open. */
 size_t open_fd_count(pid_t pid);
 

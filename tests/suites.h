@@ -47,6 +47,7 @@ void suite_http_connections(void);
 void suite_http_conditions(void);
 void suite_http_contract(void);
 void suite_http_changes(void);
+void suite_http_streams(void);
 void suite_http_snapshot(void);
 void suite_http_tutorial(void);
 void suite_batch_gets(void);

@@ -232,6 +232,66 @@ static void the_disk_is_full(void)
     staged_site_end(&staged);
 }
 
+/* the process has no descriptor left for the next segment */
+static void there_are_no_files(void)
+{
+    static const char *const args[] = {"--storage.segment_bytes", "64KiB", NULL};
+    http_conn_t conn;
+    int status;
+    char value[6001];
+    memset(value, 'v', 6000);
+    value[6000] = '\0';
+    staged_site_start(&staged, args);
+    site_open(&staged.site, &conn);
+    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/before", "1"), 201);
+    staged_site_fail(&staged, FAULT_open, EMFILE, true);
+    int taken = fill_up(&conn, value, 6000, &status);
+    CU_ASSERT_EQUAL(status, 503);
+    CU_ASSERT(taken > 5 && taken < 100);
+    CU_ASSERT(is_refused(&conn, "PUT", "/v1/kv/more", value, 503, "no_files"));
+    CU_ASSERT(is_refused(&conn, "POST", "/v1/append/fill0", value, 503, "no_files"));
+    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+
+    staged_site_heal(&staged);
+    for (int i = 0; i < 5000; ++i, sleep_ms(1)) {
+        status = exchange_status(&conn, "PUT", "/v1/kv/more", NULL, value, 6000);
+        if (status != 503)
+            break;
+    }
+    CU_ASSERT_EQUAL(status, 201);
+    CU_ASSERT(has(&conn, "/v1/kv/more", value));
+    http_close(&conn);
+    CU_ASSERT_EQUAL(server_stop(&staged.site.server), 0);
+    staged_site_end(&staged);
+}
+
+/* each step of a snapshot: what could not be made is told, is not there, and can be made later */
+static void a_snapshot_cannot_be_made(void)
+{
+    static const fault_function_t steps[] = {FAULT_make_dir, FAULT_link, FAULT_rename,
+                                             FAULT_open_subdir};
+    http_conn_t conn;
+    http_response_t res;
+    staged_site_start(&staged, NULL);
+    site_open(&staged.site, &conn);
+    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/a", "1"), 201);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); ++i) {
+        staged_site_fail(&staged, steps[i], EIO, true);
+        CU_ASSERT(
+            is_refused(&conn, "POST", "/v1/admin/snapshot?name=s", NULL, 500, "write_failed"));
+        staged_site_heal(&staged);
+        exchange(&conn, "GET", "/v1/admin/snapshot", NULL, NULL, 0, &res);
+        CU_ASSERT_PTR_NULL(strstr(res.body, "\"name\""));
+        http_response_dispose(&res);
+    }
+    CU_ASSERT_EQUAL(exchange_status(&conn, "POST", "/v1/admin/snapshot?name=s", NULL, NULL, 0),
+                    201);
+    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/a", "2"), 204);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(server_stop(&staged.site.server), 0);
+    staged_site_end(&staged);
+}
+
 static void there_is_no_memory(void)
 {
     http_conn_t conn;
@@ -357,6 +417,8 @@ void suite_http_faults(void)
     CU_add_test(s, "a sync that fails", a_sync_fails);
     CU_add_test(s, "a write that fails", a_write_fails);
     CU_add_test(s, "a full disk, until there is room again", the_disk_is_full);
+    CU_add_test(s, "no descriptors, until there are some again", there_are_no_files);
+    CU_add_test(s, "a snapshot that cannot be made", a_snapshot_cannot_be_made);
     CU_add_test(s, "no memory, until there is some again", there_is_no_memory);
     CU_add_test(s, "a full queue", the_queue_is_full);
     CU_add_test(s, "a damaged value", a_value_is_damaged);
