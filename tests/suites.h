@@ -6,6 +6,9 @@
 
 void suite_http_client(void);
 void suite_index(void);
+void suite_index_model(void);
+void suite_index_races(void);
+void suite_index_dump(void);
 void suite_dir(void);
 void suite_scan(void);
 void suite_meta(void);
