@@ -15,65 +15,20 @@ OVERWRITES=${OVERWRITES:-6}
 ROUNDS=${ROUNDS:-7}
 ROUND_SECONDS=${ROUND_SECONDS:-3}
 RESULT=${RESULT:-bench/results/compaction.md}
-START_SECONDS=20
 BURST_SECONDS=2
 SETTLE_SECONDS=60
 # the promises
 LIVE_SHARE_LEAST=0.67 AMPLIFICATION_MOST=2 P99_RATIO_MOST=1.3
 
-# on the disk that holds the build, which is where data belongs too
-WORK=$(mktemp -d "$(realpath "$BUILD")/compaction.XXXXXX")
-PID= PORT=
-
-fail() {
-    echo "compaction: $*" >&2
-    exit 1
-}
-
-progress() {
-    echo "compaction: $*" >&2
-}
-
-clean_up() {
-    trap - EXIT INT TERM
-    if [ -n "$PID" ]; then
-        kill "$PID" 2>/dev/null || true
-        wait "$PID" 2>/dev/null || true
-    fi
-    rm -rf "$WORK"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-start_cairn() {
-    : >"$WORK/cairn.log"
-    "$BUILD/cairn" serve --listen 127.0.0.1:0 --data "$WORK/data" --storage.segment_bytes "${SEGMENT_BYTES}B" \
-        --workers 1 >>"$WORK/cairn.log" 2>&1 &
-    PID=$!
-    for ((i = 0; i < START_SECONDS * 20; ++i)); do
-        PORT=$(sed -nE 's/^listening on [^ ]*:([0-9]+)( .*)?$/\1/p' "$WORK/cairn.log" | head -n 1)
-        if [ -n "$PORT" ]; then return; fi
-        kill -0 "$PID" 2>/dev/null || fail "cairn has ended: $(cat "$WORK/cairn.log")"
-        sleep 0.05
-    done
-    fail "cairn does not say where it listens"
-}
+. bench/lib.sh
+begin compaction
 
 stat_of() { # filter of jq
-    curl -sS "http://127.0.0.1:$PORT/v1/stats" | jq "$1"
-}
-
-calculate() { # expression of awk
-    awk "BEGIN { printf \"%.3f\", $1 }"
-}
-
-median() { # numbers, a line each
-    sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'
+    curl -sS "http://127.0.0.1:${PORT[cairn]}/v1/stats" | jq "$1"
 }
 
 load() { # option...
-    "$BUILD/load" --port "$PORT" --threads 1 --connections 64 --keys "$KEYS" --value-bytes "$VALUE_BYTES" \
+    "$BUILD/load" --port "${PORT[cairn]}" --threads 1 --connections 64 --keys "$KEYS" --value-bytes "$VALUE_BYTES" \
         --get-percent 0 --async "$@" >"$WORK/load.json" || fail "puts have failed: $(cat "$WORK/load.json")"
 }
 
@@ -119,7 +74,7 @@ settle() {
 }
 
 get_p99_us() {
-    wrk -t 1 -c 16 -d "${ROUND_SECONDS}s" -s bench/load/wrk.lua "http://127.0.0.1:$PORT" -- "$KEYS" "$VALUE_BYTES" |
+    wrk -t 1 -c 16 -d "${ROUND_SECONDS}s" -s bench/load/wrk.lua "http://127.0.0.1:${PORT[cairn]}" -- "$KEYS" "$VALUE_BYTES" |
         sed -n 's/^RESULT //p' | jq .p99_us
 }
 
@@ -130,7 +85,7 @@ round() {
     settle
     get_p99_us >>"$WORK/without"
     before=$(stat_of .compaction.bytes_read)
-    curl -sS -o /dev/null -X POST "http://127.0.0.1:$PORT/v1/admin/compact"
+    curl -sS -o /dev/null -X POST "http://127.0.0.1:${PORT[cairn]}/v1/admin/compact"
     get_p99_us >>"$WORK/with"
     after=$(stat_of .compaction.bytes_read)
     [ "$after" -gt "$before" ] || fail "nothing was compacted in the round that was to measure it"
@@ -142,14 +97,8 @@ round() {
 
 # ---------------------------------------------------------------- the report
 
-verdict() { # condition of awk
-    if awk "BEGIN { exit !($1) }"; then echo yes; else echo no; fi
-}
-
 print_report() {
-    local commit share with without ratio
-    commit=$(git rev-parse --short HEAD)
-    git diff --quiet HEAD || commit="$commit with changes"
+    local share with without ratio
     share=$(median <"$WORK/shares")
     with=$(median <"$WORK/with") without=$(median <"$WORK/without")
     ratio=$(paste "$WORK/with" "$WORK/without" | awk '{ print $1 / $2 }' | median)
@@ -158,8 +107,8 @@ print_report() {
 
 Written by \`make bench-compaction\`.
 
-- machine: $(nproc) cores,$(sed -n 's/^model name\s*://p' /proc/cpuinfo | head -n 1), Linux $(uname -r); load when it began: $LOAD
-- cairn: commit $commit, one worker, segments of $((SEGMENT_BYTES >> 20)) MiB
+$(about_machine)
+- cairn: commit $(this_commit), one worker, segments of $((SEGMENT_BYTES >> 20)) MiB
 - $KEYS keys of $VALUE_BYTES bytes, replaced by popularity (zipf 0.99, async) until $OVERWRITES times the data had been written
 - gets: wrk, 16 connections, $ROUNDS rounds of $ROUND_SECONDS s without and with a compaction by hand, one after the other; between
   rounds values are replaced, so that there is something to compact
@@ -177,14 +126,9 @@ MiB compacted in each round: $(tr '\n' ' ' <"$WORK/copied" | sed 's/ $//').
 END
 }
 
-for tool in wrk jq curl; do
-    command -v $tool >/dev/null || fail "$tool is not installed; \`make deps-bench\` does it"
-done
-LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
-start_cairn
+need deps-bench wrk jq curl
+launch_cairn --data "$WORK/data" --storage.segment_bytes "${SEGMENT_BYTES}B" --workers 1
 load --fill
 overwrite
 for ((round = 0; round < ROUNDS; ++round)); do round; done
-print_report | tee "$WORK/result.md"
-mkdir -p "$(dirname "$RESULT")"
-cp "$WORK/result.md" "$RESULT"
+print_report | keep "$RESULT"

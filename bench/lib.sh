@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What the suite and the peers share: servers, ports, cgroups. Sourced by run.sh; bash.
+# What the benches share: servers, ports, cgroups, figures. Sourced by them; bash. Who sources it
+# has set BUILD, and calls begin() or makes WORK, a directory for all files, itself.
 #
 # A peer is a file in bench/peers/ that sets, for its name NAME:
 #   ABOUT[NAME]     one line for the reader: what it is and what was chosen for it
@@ -25,13 +26,34 @@ START_SECONDS=60
 CGROUPS=/sys/fs/cgroup
 LIMITED_GROUP=cairn-bench.$$
 
+# who speaks
+BENCH=bench
+
 fail() {
-    echo "bench: $*" >&2
+    echo "$BENCH: $*" >&2
     exit 1
 }
 
 progress() {
-    echo "bench: $*" >&2
+    echo "$BENCH: $*" >&2
+}
+
+# makes WORK, on the disk that holds the build, which is where data belongs too; sets LOAD
+begin() { # name
+    BENCH=$1
+    WORK=$(mktemp -d "$(realpath "$BUILD")/$1.XXXXXX")
+    LOAD=$(cut -d ' ' -f 1 /proc/loadavg)
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+need() { # target of make, tool...
+    local target=$1 tool
+    shift
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || fail "$tool is not installed; \`make $target\` does it"
+    done
 }
 
 skip() { # name why
@@ -110,6 +132,41 @@ await_listening() { # name
     fail "$name does not listen: $(tail -n 20 "$WORK/$name.log")"
 }
 
+# ends it and waits for that
+stop() { # name
+    kill "${PID[$1]}" 2>/dev/null || true
+    wait "${PID[$1]}" 2>/dev/null || true
+    unset "PID[$1]"
+}
+
+# cairn by itself, on a port that it chooses
+launch_cairn() { # option...
+    launch cairn "$BUILD/cairn" serve --listen 127.0.0.1:0 "$@"
+    await_port cairn
+}
+
+# what makes Redis keep nothing on disk but what it is asked for, in WORK, and listen at a path
+redis_in_work() { # socket, option...
+    local socket=$1
+    shift
+    echo redis-server --port 0 --unixsocket "$socket" --save "" --appendonly no --daemonize no \
+        --dir "$WORK" "$@"
+}
+
+# Redis by itself, at a path
+launch_redis() { # socket, option...
+    local socket=$1
+    rm -f "$socket"
+    # shellcheck disable=SC2046 # no word of it has a blank
+    launch redis $(redis_in_work "$@")
+    for ((i = 0; i < START_SECONDS * 20; ++i)); do
+        kill -0 "${PID[redis]}" 2>/dev/null || ended redis
+        if [ -S "$socket" ]; then return; fi
+        sleep 0.05
+    done
+    fail "redis-server does not listen: $(tail -n 20 "$WORK/redis.log")"
+}
+
 # starts each peer once, with what works for it, and lets it rest
 start_peers() { # name...
     local name
@@ -138,4 +195,47 @@ signal() { # STOP|CONT name
 rest_all() {
     local name
     for name in "${!PID[@]}"; do signal STOP "$name"; done
+}
+
+# ---------------------------------------------------------------- figures and reports
+
+median() { # numbers on its input, a line each
+    sort -g | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'
+}
+
+calculate() { # expression of awk
+    awk "BEGIN { printf \"%.3f\", $1 }"
+}
+
+ratio() { # a b
+    awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
+verdict() { # condition of awk
+    if awk "BEGIN { exit !($1) }"; then echo yes; else echo no; fi
+}
+
+this_commit() {
+    local commit
+    commit=$(git rev-parse --short HEAD)
+    git diff --quiet HEAD || commit="$commit with changes"
+    echo "$commit"
+}
+
+version_of() { # package
+    dpkg-query -W -f='${Version}' "$1" 2>/dev/null || echo unknown
+}
+
+about_machine() {
+    echo "- machine: $(nproc) cores,$(sed -n 's/^model name\s*://p' /proc/cpuinfo | head -n 1)," \
+        "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)," \
+        "Linux $(uname -r); load when it began: $LOAD"
+    echo "- data on: $(stat -f -c %T "$WORK")"
+}
+
+# shows a report, and keeps it where it is whole
+keep() { # file
+    mkdir -p "$(dirname "$1")"
+    tee "$1.tmp"
+    mv "$1.tmp" "$1"
 }

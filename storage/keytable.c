@@ -301,6 +301,15 @@ cairn_err_t cairn_keytable_next(cairn_keytable_cursor_t *c)
     return c->_left != 0 || c->_at == c->_bytes ? CAIRN_OK : CAIRN_ERR_DAMAGED;
 }
 
+size_t cairn_keytable_peek(const cairn_keytable_cursor_t *cursor, cairn_bytes_t *keys, size_t max)
+{
+    cairn_keytable_cursor_t ahead = *cursor;
+    size_t count = 0;
+    while (count < max && ahead._left != 0 && cairn_keytable_next(&ahead) == CAIRN_OK)
+        keys[count++] = ahead.key;
+    return count;
+}
+
 /** the last block that begins at or before the key; the first if none does */
 static size_t find_block(const cairn_keytable_t *t, cairn_bytes_t key)
 {

@@ -176,6 +176,12 @@ cairn_err_t cairn_keytable_seek(cairn_keytable_cursor_t *cursor, cairn_bytes_t k
 /** Moves to the next entry. Results as above. */
 cairn_err_t cairn_keytable_next(cairn_keytable_cursor_t *cursor);
 
+/**
+ * Keys of the entries to come, as far as they are in memory and sound, at most `max`; how many.
+ * They stay until the cursor is moved past them.
+ */
+size_t cairn_keytable_peek(const cairn_keytable_cursor_t *cursor, cairn_bytes_t *keys, size_t max);
+
 void cairn_keytable_cursor_dispose(cairn_keytable_cursor_t *cursor);
 
 /** Keys in the order of a table: less than 0, 0, more. */

@@ -13,10 +13,13 @@
 #include "storage/guard.h"
 #include "storage/keytable.h"
 #include "storage/os.h"
+#include "storage/probe.h"
 #include "storage/recovery_internal.h"
 
 /** entries between two looks at whether to go on, and two quiescent states */
 #define ENTRIES_AT_ONCE 4096
+/** so many loads from memory are on their way at a time */
+#define ENTRIES_AHEAD 32
 
 /* ---------------------------------------------------------------- which there are */
 
@@ -100,6 +103,19 @@ static cairn_err_t take_entry(cairn_recovery_t *r, cairn_recovery_file_t *file,
                : cairn_recovery_fail(r, CAIRN_ERR_NOMEM, "no memory for the index");
 }
 
+/** the next entries' places in the index set out for the processor; how many they are */
+static size_t prefetch(cairn_recovery_t *r, const cairn_keytable_cursor_t *cursor)
+{
+    cairn_bytes_t keys[ENTRIES_AHEAD];
+    uint64_t hashes[ENTRIES_AHEAD];
+    cairn_probe_t probe = {.space = r->out->space};
+    size_t count = cairn_keytable_peek(cursor, keys, ENTRIES_AHEAD);
+    for (size_t i = 0; i < count; ++i)
+        hashes[i] = cairn_key(r->dir->hash_seed, keys[i].base, keys[i].count).hash;
+    cairn_index_prefetch(r->out->index, count, hashes, cairn_probe_prefetch, &probe);
+    return count;
+}
+
 /** DAMAGED: the table is, and some of it has been applied, which does no harm to its records */
 static cairn_err_t take_table(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
@@ -107,6 +123,7 @@ static cairn_err_t take_table(cairn_recovery_t *r, cairn_recovery_file_t *file)
     uint64_t total = cairn_keytable_entry_count(file->table), told = 0;
     uint64_t file_bytes = cairn_keytable_file_bytes(file->table);
     uint64_t entries = 0, entry_bytes = 0, tombstone_bytes = 0;
+    size_t ahead = 0;
     cairn_err_t err = CAIRN_OK;
     while (err == CAIRN_OK && (err = cairn_keytable_next(&cursor)) == CAIRN_OK) {
         const cairn_keytable_entry_t *entry = &cursor.entry;
@@ -114,6 +131,9 @@ static cairn_err_t take_table(cairn_recovery_t *r, cairn_recovery_file_t *file)
         entry_bytes += span;
         tombstone_bytes += cairn_keytable_type(entry) == CAIRN_RECORD_DELETE ? span : 0;
         err = take_entry(r, file, &cursor);
+        ahead -= ahead != 0;
+        if (ahead == 0)
+            ahead = prefetch(r, &cursor);
         if (err == CAIRN_OK && ++entries % ENTRIES_AT_ONCE == 0) {
             rcu_quiescent_state();
             uint64_t bytes = file_bytes * entries / total;
