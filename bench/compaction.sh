@@ -2,13 +2,13 @@
 # What compaction costs and what it keeps: values are replaced over and over, popular ones more often,
 # until the disk has reached its steady state; then gets while segments are rewritten, and while not.
 #
-# Environment: BUILD (build), KEYS (200000), VALUE_BYTES (1024), SEGMENT_BYTES (16777216), OVERWRITES
+# Environment: BUILD (build), KEYS (400000), VALUE_BYTES (1024), SEGMENT_BYTES (16777216), OVERWRITES
 # (6, times all the data), ROUNDS (7), ROUND_SECONDS (3), RESULT (bench/results/compaction.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 BUILD=${BUILD:-build}
-KEYS=${KEYS:-200000}
+KEYS=${KEYS:-400000}
 VALUE_BYTES=${VALUE_BYTES:-1024}
 SEGMENT_BYTES=${SEGMENT_BYTES:-16777216}
 OVERWRITES=${OVERWRITES:-6}

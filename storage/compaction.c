@@ -29,6 +29,7 @@ struct st_cairn_compaction_t {
     retired_t *retired;        /* a grace period has passed for each */
     cairn_segment_t *stuck;    /* an output whose entries could not all be moved; still read */
     uint64_t retry_ms;         /* monotonic; not before */
+    bool is_urgent;            /* the run under way does not rest */
     bool is_over;              /* a failure has left what only the next open can set right */
     _Atomic uint64_t asked_ms; /* what was sealed by then is to be rewritten; 0: nothing is */
     /* relaxed: counters */
@@ -234,8 +235,11 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
     size_t sealed = count_sealed(c, all), chosen = 0;
     uint64_t asked_ms = atomic_load_explicit(&c->asked_ms, memory_order_relaxed);
     uint64_t now_ms = cairn_clock_now(c->parts.clock);
-    cairn_pressure_t pressure = {.segment_bytes = c->parts.segment_bytes,
-                                 .is_full = atomic_load(&c->parts.health->disk_full)};
+    cairn_pressure_t pressure = {
+        .segment_bytes = c->parts.segment_bytes,
+        .retired_bytes = cairn_segments_retired_bytes(c->parts.segments),
+        .is_full = atomic_load(&c->parts.health->disk_full),
+    };
     if (sealed == 0) {
         forget_asked(c, asked_ms);
         return 0;
@@ -250,6 +254,7 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
             horizon = all->list[i]->live_horizon;
     }
     chosen = cairn_compaction_choose(candidates, sealed, &pressure, from);
+    c->is_urgent = cairn_compaction_is_urgent(candidates, sealed, &pressure);
     cairn_os->free(candidates);
     if (chosen == 0)
         forget_asked(c, asked_ms);
@@ -258,7 +263,7 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
 
 /* ---------------------------------------------------------------- one compaction */
 
-static void begin_piece(cairn_compaction_t *c)
+static void begin_work(cairn_compaction_t *c)
 {
     cairn_log_load_t load;
     c->parts.read_load(c->parts.ctx, &load);
@@ -272,12 +277,10 @@ static bool go_on(void *ctx, uint64_t bytes)
     c->parts.read_load(c->parts.ctx, &load);
     uint64_t rest_ms = cairn_pace_rest_ms(&c->pace, bytes, cairn_os->monotonic_ns(), &load);
     /* when there is no room, nobody writes whom it could hold up */
-    if (atomic_load(&c->parts.health->disk_full))
+    if (c->is_urgent || atomic_load(&c->parts.health->disk_full))
         rest_ms = 0;
-    bool goes_on = !cairn_upkeep_is_stopping(c->upkeep) &&
-                   (rest_ms == 0 || cairn_upkeep_rest(c->upkeep, rest_ms));
-    begin_piece(c);
-    return goes_on;
+    return !cairn_upkeep_is_stopping(c->upkeep) &&
+           (rest_ms == 0 || cairn_upkeep_rest(c->upkeep, rest_ms));
 }
 
 static uint32_t next_generation(const cairn_copying_t *copying)
@@ -449,7 +452,7 @@ static void run(cairn_compaction_t *c, const cairn_segments_pinned_t *all, size_
     cairn_clock_raise(c->parts.clock, now_ms);
     atomic_store_explicit(&c->is_running, true, memory_order_relaxed);
     bool is_full = atomic_load(&c->parts.health->disk_full);
-    begin_piece(c);
+    begin_work(c);
     if (is_full)
         cairn_reserve_lend(c->parts.reserve);
     settle(c, &copying, compact(c, &copying));

@@ -8,8 +8,11 @@
  */
 #include "storage/compaction_internal.h"
 
-/** live bytes over all bytes: below it, room is made. A little above what is promised, 0.67 */
-#define LIVE_SHARE_LEAST 0.70
+/** live bytes over all bytes: below it, room is made. Above what is promised: beside what is here
+ * there are a copy that is being made and what was written meanwhile */
+#define LIVE_SHARE_LEAST 0.72
+/** what is promised: below it, making room is urgent */
+#define LIVE_SHARE_PROMISED 0.67
 /** less than this is not worth a copy while there is room */
 #define DEAD_SHARE_LEAST 0.25
 /** after a day of its own, less is enough, so that no delete waits for ever for a segment before it
@@ -38,14 +41,22 @@ static bool frees_anything(const cairn_candidate_t *c)
     return c->dead_bytes > ANY_DEAD_BYTES && dead_share(c) > ANY_DEAD_SHARE;
 }
 
-static double live_share(const cairn_candidate_t *candidates, size_t count)
+/** what waits to be unlinked takes room too */
+static double live_share(const cairn_candidate_t *candidates, size_t count,
+                         const cairn_pressure_t *pressure)
 {
-    uint64_t live = 0, all = 0;
+    uint64_t live = 0, all = pressure->retired_bytes;
     for (size_t i = 0; i < count; ++i) {
         live += live_bytes(&candidates[i]);
         all += candidates[i].bytes;
     }
     return all != 0 ? (double)live / (double)all : 1;
+}
+
+bool cairn_compaction_is_urgent(const cairn_candidate_t *candidates, size_t count,
+                                const cairn_pressure_t *pressure)
+{
+    return pressure->is_full || live_share(candidates, count, pressure) < LIVE_SHARE_PROMISED;
 }
 
 static bool is_worth_it(const cairn_candidate_t *c, bool is_short, bool is_full)
@@ -67,7 +78,8 @@ static double score(const cairn_candidate_t *c, bool is_full)
 static bool choose_one(const cairn_candidate_t *candidates, size_t count,
                        const cairn_pressure_t *pressure, size_t *best)
 {
-    bool is_found = false, is_short = live_share(candidates, count) < LIVE_SHARE_LEAST;
+    bool is_found = false;
+    bool is_short = live_share(candidates, count, pressure) < LIVE_SHARE_LEAST;
     double highest = 0;
     for (size_t i = 0; i < count; ++i) {
         if (!is_worth_it(&candidates[i], is_short, pressure->is_full))

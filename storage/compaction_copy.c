@@ -10,10 +10,13 @@
 #include "storage/os.h"
 #include "storage/probe.h"
 
-/** between two looks at the clock and the upkeep */
-#define PIECE_BYTES ((uint64_t)2 << 20)
-/** between two quiescent states */
-#define MOVED_AT_ONCE 4096
+/** between two looks at the clock and the upkeep: who wants the processor meanwhile waits for some
+ * tenths of a millisecond */
+#define PIECE_BYTES ((uint64_t)256 << 10)
+/** the same, of entries */
+#define MOVED_AT_ONCE 1024
+/** an entry is moved in the time in which so many bytes are copied */
+#define MOVED_AS_BYTES 128
 /** pages are brought in ahead of the walk in pieces of this size */
 #define READ_AHEAD_BYTES ((uint64_t)4 << 20)
 
@@ -85,7 +88,7 @@ static cairn_err_t look_at(walk_t *walk)
     look_t l = {.walk = walk};
     if (walk->at >= walk->end)
         return CAIRN_ERR_NOT_FOUND;
-    while (walk->brought_in < walk->end && walk->at + PIECE_BYTES > walk->brought_in)
+    while (walk->brought_in < walk->end && walk->at + READ_AHEAD_BYTES / 2 > walk->brought_in)
         bring_in(walk);
     walk->record = (const cairn_record_t *)(walk->segment->map + walk->at);
     if (!cairn_guard_run(look, &l))
@@ -347,8 +350,11 @@ static cairn_err_t move_from(const cairn_copying_t *c, cairn_segment_t *input, w
     begin_walk(&origin, input, c->parts->dir->hash_seed);
     while ((err = look_at(&origin)) == CAIRN_OK &&
            (err = move_record(c, &origin, copy)) == CAIRN_OK)
-        if (++moved % MOVED_AT_ONCE == 0)
+        if (++moved % MOVED_AT_ONCE == 0) {
             rcu_quiescent_state();
+            /* half of it would not do, whoever wants to stop */
+            c->go_on(c->go_on_ctx, MOVED_AT_ONCE * MOVED_AS_BYTES);
+        }
     return err == CAIRN_ERR_NOT_FOUND ? CAIRN_OK : err;
 }
 

@@ -24,6 +24,7 @@ typedef struct st_cairn_candidate_t {
 /** what the disk looks like */
 typedef struct st_cairn_pressure_t {
     uint64_t segment_bytes; /* the most that an output may have */
+    uint64_t retired_bytes; /* of files that have been replaced and are still there */
     bool is_full;           /* there is no room for another segment: any gain will do */
 } cairn_pressure_t;
 
@@ -33,6 +34,10 @@ typedef struct st_cairn_pressure_t {
  */
 size_t cairn_compaction_choose(const cairn_candidate_t *candidates, size_t count,
                                const cairn_pressure_t *pressure, size_t *from);
+
+/** Whether less of the disk is live than is promised, or it is full: no time is to be lost. */
+bool cairn_compaction_is_urgent(const cairn_candidate_t *candidates, size_t count,
+                                const cairn_pressure_t *pressure);
 
 /* ---------------------------------------------------------------- compaction_copy.c */
 

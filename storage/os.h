@@ -67,6 +67,7 @@ typedef struct st_cairn_os_t {
     void (*free_pages)(void *base, size_t bytes); /* munmap */
 
     /* the rest */
+    int (*give_way)(void); /* who wants the processor gets it before the calling thread */
     int (*random)(void *base, size_t count);
     /* SIGBUS goes to `handler` from now on: a map whose file cannot be read is touched */
     int (*on_bus_error)(void (*handler)(int signo, siginfo_t *info, void *context));

@@ -15,6 +15,8 @@
 /** one slow sync does not change what is usual */
 #define USUAL_PARTS 16
 #define REST_MS_MOST 1000
+/** after so many bytes the rate is set anew */
+#define WINDOW_BYTES (2 * MIB)
 /** what is copied for each byte that is logged, at least: a little more than what a store needs
  * that keeps two thirds of its bytes live */
 #define LOG_MULTIPLE 2
@@ -49,6 +51,7 @@ void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_
 {
     pace->begun_ns = now_ns;
     pace->log_bytes = load->bytes;
+    pace->bytes = 0;
 }
 
 static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)
@@ -69,10 +72,14 @@ static void adapt(cairn_pace_t *pace, uint64_t mean, uint64_t logged_per_s)
 uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
                             const cairn_log_load_t *load)
 {
-    uint64_t taken_ms = (now_ns - pace->begun_ns) / 1000000;
-    adapt(pace, mean_since(pace, load),
-          (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
-    uint64_t due_ms = bytes * 1000 / pace->bytes_per_s;
+    uint64_t taken_ms = now_ns > pace->begun_ns ? (now_ns - pace->begun_ns) / 1000000 : 0;
+    pace->bytes += bytes;
+    uint64_t due_ms = pace->bytes * 1000 / pace->bytes_per_s;
     uint64_t rest_ms = due_ms > taken_ms ? due_ms - taken_ms : 0;
+    if (pace->bytes >= WINDOW_BYTES) {
+        adapt(pace, mean_since(pace, load),
+              (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
+        cairn_pace_begin(pace, now_ns + rest_ms * 1000000, load);
+    }
     return rest_ms < REST_MS_MOST ? rest_ms : REST_MS_MOST;
 }

@@ -20,8 +20,10 @@ typedef struct st_cairn_pace_t {
     uint64_t bytes_per_s;
     uint64_t usual_sync_ns; /* of a commit while nothing else was going on; 0: not known yet */
     cairn_log_load_t load;  /* when syncs were last looked at */
-    uint64_t log_bytes;     /* when the piece that is being paid for was begun */
-    uint64_t begun_ns;      /* and when that was; 0: none has been */
+    /* since the rate was last set: */
+    uint64_t begun_ns;
+    uint64_t log_bytes; /* what the log had then */
+    uint64_t bytes;     /* done */
 } cairn_pace_t;
 
 void cairn_pace_init(cairn_pace_t *pace);
@@ -29,11 +31,11 @@ void cairn_pace_init(cairn_pace_t *pace);
 /** Nothing is going on in the background: what syncs take now is what they usually take. */
 void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load);
 
-/** A piece of work begins. */
+/** Work begins. */
 void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load);
 
 /**
- * A piece of so many bytes has been done: milliseconds to rest before the next. However long syncs
+ * So many more bytes of it have been done: milliseconds to rest before going on. However long syncs
  * take, the rate is a multiple of what is being logged meanwhile: else room would run out.
  */
 uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,

@@ -19,8 +19,8 @@
  * the disk half of the time */
 #define REST_MS_MAX 50
 
-/** more than this is not kept on disk for its sake */
-#define RETIRED_SEGMENTS_MAX 2
+/** no more than one part of so many of the disk is kept for its sake, or one segment */
+#define RETIRED_PARTS 16
 
 typedef struct st_job_t {
     cairn_store_t *store;
@@ -67,8 +67,9 @@ static bool rest_after_piece(void *ctx)
 /** segments that have been replaced wait for a checkpoint that does not name them */
 static bool holds_too_much(cairn_store_t *store)
 {
-    return cairn_segments_retired_bytes(&store->segments) >
-               RETIRED_SEGMENTS_MAX * store->options.segment_bytes &&
+    uint64_t retired = cairn_segments_retired_bytes(&store->segments);
+    uint64_t most = cairn_segments_bytes(&store->segments) / RETIRED_PARTS;
+    return retired > most && retired > store->options.segment_bytes &&
            cairn_compaction_waits_for_checkpoint(store->compaction);
 }
 

@@ -415,6 +415,24 @@ static void choosing_by_age(void)
     CU_ASSERT_EQUAL(from, 2);
 }
 
+/** what has been replaced and is still on disk is as dead as what is dead within */
+static void what_waits_counts(void)
+{
+    size_t from;
+    cairn_pressure_t calm = {.segment_bytes = 64 * MIB};
+    cairn_candidate_t c[4];
+    for (size_t i = 0; i < 4; ++i)
+        c[i] = segment_of(64, i == 2 ? 17 : 14, 60); /* 0.77 of it live */
+    CU_ASSERT_EQUAL(cairn_compaction_choose(c, 4, &calm, &from), 0);
+    CU_ASSERT_FALSE(cairn_compaction_is_urgent(c, 4, &calm));
+    calm.retired_bytes = 20 * MIB; /* 0.71 */
+    CU_ASSERT_EQUAL(cairn_compaction_choose(c, 4, &calm, &from), 1);
+    CU_ASSERT_EQUAL(from, 2);
+    CU_ASSERT_FALSE(cairn_compaction_is_urgent(c, 4, &calm));
+    calm.retired_bytes = 40 * MIB; /* 0.67 is passed */
+    CU_ASSERT_TRUE(cairn_compaction_is_urgent(c, 4, &calm));
+}
+
 static void small_neighbours_are_merged(void)
 {
     size_t from;
@@ -434,6 +452,7 @@ void suite_compaction(void)
         CU_add_suite("compaction: does room come back, and nothing else?", set_up, tear_down);
     CU_add_test(s, "what is worth rewriting", choosing);
     CU_add_test(s, "age counts", choosing_by_age);
+    CU_add_test(s, "what waits to be unlinked counts", what_waits_counts);
     CU_add_test(s, "small neighbours are merged", small_neighbours_are_merged);
     CU_add_test(s, "deletes that are dropped too early are found", eager_dropping_is_found);
     CU_add_test(s, "random histories come to what the model says", random_histories);
