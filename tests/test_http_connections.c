@@ -107,6 +107,52 @@ static void pipelined_large(void)
     http_close(&conn);
 }
 
+/* Behind a request lies something that takes longer: the rest of it has not come, or there is
+ * nothing to tell yet. Its answer does not wait for that. A corked socket would keep it for 200 ms,
+ * and a machine that is busy may at times as well: but not each time. */
+static void answered_at_once(void)
+{
+    static const char *const behind[] = {
+        "GET /v1/changes?since=now&wait=1s HTTP/1.1\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nX:",
+        "PUT /v1/kv/late HTTP/1.1\r\nContent-Length: 5\r\n\r\nhal",
+        "POST /v1/batch HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+    };
+    /* answered by the event loop, by the writer, by the I/O pool */
+    static const char *const first[] = {
+        "GET /livez HTTP/1.1\r\n\r\n",
+        "PUT /v1/kv/early HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
+        "GET /v1/keys?prefix=none HTTP/1.1\r\n\r\n",
+    };
+    enum { TRIES = 20, SOON_MS = 100 };
+    for (size_t f = 0; f != sizeof(first) / sizeof(first[0]); ++f)
+        for (size_t b = 0; b != sizeof(behind) / sizeof(behind[0]); ++b) {
+            int64_t least = INT64_MAX;
+            for (int i = 0; i != TRIES && least >= SOON_MS; ++i) {
+                char requests[512];
+                http_conn_t conn;
+                http_response_t res;
+                int n =
+                    snprintf(requests, sizeof(requests), "%s%s%s", first[f], first[0], behind[b]);
+                site_open(&site, &conn);
+                int64_t begin_ms = monotonic_ms();
+                CU_ASSERT(http_send(&conn, requests, (size_t)n));
+                for (int j = 0; j != 2; ++j) {
+                    CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "GET", &res));
+                    CU_ASSERT(res.status / 100 == 2);
+                    http_response_dispose(&res);
+                }
+                int64_t ms = monotonic_ms() - begin_ms;
+                least = ms < least ? ms : least;
+                http_reset(&conn);
+            }
+            if (least >= SOON_MS)
+                fprintf(stderr, "\n    %lld ms: %s before %s", (long long)least, first[f],
+                        behind[b]);
+            CU_ASSERT(least < SOON_MS);
+        }
+}
+
 static void kept_alive(void)
 {
     http_conn_t conn;
@@ -210,6 +256,7 @@ void suite_http_connections(void)
     CU_pSuite s = CU_add_suite("http_connections: pipelines, kept and closed ones", start, end);
     CU_add_test(s, "pipelined requests are answered in order", pipelined);
     CU_add_test(s, "pipelined large values are answered in order", pipelined_large);
+    CU_add_test(s, "an answer does not wait for the next one", answered_at_once);
     CU_add_test(s, "a connection serves many requests", kept_alive);
     CU_add_test(s, "a connection is closed when asked to", closed_when_asked);
     CU_add_test(s, "HTTP/1.0 may keep its connection", http_1_0);
