@@ -3,6 +3,7 @@
  */
 #include <CUnit/CUnit.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "storage/keytable.h"
 #include "storage/survey.h"
 #include "storage/verify.h"
+#include "tests/fault_os.h"
 #include "tests/server_process.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
@@ -349,6 +351,67 @@ static void a_key_table_of_a_damaged_segment_is_not_blamed(void)
     fixture_dispose(&f);
 }
 
+/* ---------------------------------------------------------------- a system that fails */
+
+/* verifies with the nth call failing, until there are not so many; how often that came to OK though
+ * not all of the store was looked at, or nothing was said to be wrong */
+static unsigned fail_each(const fixture_t *f, const seen_t *all, fault_function_t function,
+                          int error, unsigned *runs)
+{
+    unsigned wrong = 0;
+    for (uint64_t nth = 1;; ++nth) {
+        seen_t seen;
+        size_t descriptors = open_descriptors();
+        fault_os_install();
+        fault_os_fail(function, nth, error, false);
+        cairn_err_t err = verify(f, &seen);
+        bool has_fired = fault_os_has_fired();
+        fault_os_remove();
+        if (!has_fired)
+            return wrong;
+        ++*runs;
+        bool is_alike = seen.files == all->files && seen.records == all->records;
+        bool is_wrong = err == CAIRN_OK && (all->problems != 0 || !is_alike);
+        if (is_wrong || open_descriptors() != descriptors)
+            printf("\n    %s, call %llu: ", fault_os_name(function), (unsigned long long)nth);
+        wrong += is_wrong || open_descriptors() != descriptors;
+    }
+}
+
+/* whatever fails, a store is called clean only if all of it was looked at, and was */
+static void no_failing_call_makes_a_store_clean(void)
+{
+    static const struct {
+        fault_function_t function;
+        int error;
+    } faults[] = {{FAULT_open_dir, EIO},       {FAULT_list, EIO},     {FAULT_lock, EIO},
+                  {FAULT_open, EMFILE},        {FAULT_size, EIO},     {FAULT_pread, EIO},
+                  {FAULT_reserve, ENOMEM},     {FAULT_map, ENOMEM},   {FAULT_will_need, EIO},
+                  {FAULT_populate, EFAULT},    {FAULT_alloc, ENOMEM}, {FAULT_calloc, ENOMEM},
+                  {FAULT_alloc_pages, ENOMEM}, {FAULT_close, EIO}};
+    fixture_t f;
+    size_t bytes;
+    unsigned wrong = 0, runs = 0;
+    char path[400];
+    make_store_with_tables(&f);
+    for (int is_damaged = 0; is_damaged < 2; ++is_damaged) {
+        seen_t all;
+        if (is_damaged) {
+            snprintf(path, sizeof(path), "%s", fixture_path(&f, FIRST));
+            uint8_t *content = read_file(path, &bytes);
+            content[find_key(content, bytes, "key 7") + 100] ^= 1;
+            write_file(path, content, bytes);
+            free(content);
+        }
+        CU_ASSERT_EQUAL(verify(&f, &all), is_damaged ? CAIRN_ERR_CORRUPT : CAIRN_OK);
+        for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); ++i)
+            wrong += fail_each(&f, &all, faults[i].function, faults[i].error, &runs);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT(runs > 60);
+    fixture_dispose(&f);
+}
+
 /* ---------------------------------------------------------------- the command */
 
 static int run(const char *const *args, const char *expected)
@@ -436,6 +499,7 @@ void suite_verify(void)
                 a_key_table_that_says_something_else_is_found);
     CU_add_test(s, "a key table of a damaged segment is not blamed",
                 a_key_table_of_a_damaged_segment_is_not_blamed);
+    CU_add_test(s, "no failing call makes a store clean", no_failing_call_makes_a_store_clean);
     CU_add_test(s, "the command has its exit codes", the_command_has_its_exit_codes);
     CU_add_test(s, "the command says what a damaged key table costs",
                 the_command_says_what_a_damaged_key_table_costs);
