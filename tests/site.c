@@ -156,15 +156,20 @@ bool exchange_is_problem(http_conn_t *conn, const char *method, const char *targ
     return is_right;
 }
 
-bool exchange_gives(http_conn_t *conn, const char *target, const char *text)
+bool exchange_gives_bytes(http_conn_t *conn, const char *target, const void *bytes, size_t count)
 {
     http_response_t res;
     exchange(conn, "GET", target, NULL, NULL, 0, &res);
-    bool has = res.status == 200 && body_is(&res, text, strlen(text));
+    bool has = res.status == 200 && body_is(&res, bytes, count);
     if (!has)
         fprintf(stderr, "\n    %s: %d %.80s", target, res.status, res.body);
     http_response_dispose(&res);
     return has;
+}
+
+bool exchange_gives(http_conn_t *conn, const char *target, const char *text)
+{
+    return exchange_gives_bytes(conn, target, text, strlen(text));
 }
 
 const char *tagged(const char *name, uint64_t version)

@@ -60,8 +60,9 @@ uint64_t exchange_version(http_conn_t *conn, const char *method, const char *tar
 bool exchange_is_problem(http_conn_t *conn, const char *method, const char *target,
                          const char *headers, const char *body, int status, const char *code);
 
-/** Whether a GET gives this text. */
+/** Whether a GET gives this text, or these bytes; prints what it gives if not. */
 bool exchange_gives(http_conn_t *conn, const char *target, const char *text);
+bool exchange_gives_bytes(http_conn_t *conn, const char *target, const void *bytes, size_t count);
 
 /** Sends these bytes as they are and reads one answer. */
 void exchange_raw(http_conn_t *conn, const void *bytes, size_t count, const char *method,

@@ -14,9 +14,6 @@
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
-/* the default of limits.value_bytes */
-#define VALUE_BYTES_MAX (16 * MIB)
-#define KEY_BYTES_MAX 2048
 
 static site_t site;
 
@@ -28,18 +25,6 @@ static int start(void)
 static int end(void)
 {
     return site_end(&site);
-}
-
-/* PUT of a text; the version it got, and whether the status was the one expected */
-static uint64_t put(http_conn_t *conn, const char *target, const char *headers, const char *text,
-                    int status)
-{
-    http_response_t res;
-    exchange(conn, "PUT", target, headers, text, strlen(text), &res);
-    uint64_t version = version_of(&res);
-    CU_ASSERT_EQUAL(res.status, status);
-    http_response_dispose(&res);
-    return version;
 }
 
 /* ---------------------------------------------------------------- connections */
@@ -158,7 +143,7 @@ static void kept_alive(void)
     http_conn_t conn;
     site_open(&site, &conn);
     for (int i = 0; i != 500; ++i) {
-        put(&conn, "/v1/kv/alive", NULL, "x", i == 0 ? 201 : 204);
+        exchange_version(&conn, "PUT", "/v1/kv/alive", NULL, "x", i == 0 ? 201 : 204);
         CU_ASSERT(exchange_gives(&conn, "/v1/kv/alive", "x"));
         /* an error does not end it either */
         CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/%", NULL, NULL, 0), 400);

@@ -41,15 +41,6 @@ static int put(http_conn_t *conn, const char *target, const char *body)
     return exchange_status(conn, "PUT", target, NULL, body, strlen(body));
 }
 
-static bool has(http_conn_t *conn, const char *target, const char *expected)
-{
-    http_response_t res;
-    exchange(conn, "GET", target, NULL, NULL, 0, &res);
-    bool is_right = res.status == 200 && body_is(&res, expected, strlen(expected));
-    http_response_dispose(&res);
-    return is_right;
-}
-
 static bool stats_say(http_conn_t *conn, const char *text)
 {
     http_response_t res;
@@ -149,7 +140,7 @@ static void a_sync_fails(void)
     CU_ASSERT(is_refused(&conn, "POST", "/v1/batch?atomic=true",
                          "{\"op\":\"put\",\"key\":\"a\",\"value\":\"b\"}", 503, "read_only"));
     CU_ASSERT(is_refused(&conn, "GET", "/readyz", NULL, 503, "read_only"));
-    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/before", "1"));
     CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/livez", NULL, NULL, 0), 204);
     CU_ASSERT(stats_say(&conn, "\"state\": \"read_only\""));
     http_close(&conn);
@@ -158,7 +149,7 @@ static void a_sync_fails(void)
     server_kill(&staged.site.server);
     staged_site_start_again(&staged, NULL);
     site_open(&staged.site, &conn);
-    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/before", "1"));
     CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/readyz", NULL, NULL, 0), 204);
     CU_ASSERT_EQUAL(put(&conn, "/v1/kv/before", "2"), 204);
     http_close(&conn);
@@ -174,7 +165,7 @@ static void a_write_fails(void)
     staged_site_fail(&staged, FAULT_pwritev, EIO, true);
     CU_ASSERT(is_refused(&conn, "PUT", "/v1/kv/a", "2", 503, "outcome_unknown"));
     CU_ASSERT(is_refused(&conn, "PUT", "/v1/kv/a", "2", 503, "read_only"));
-    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/before", "1"));
     http_close(&conn);
     staged_site_end(&staged);
 }
@@ -214,7 +205,7 @@ static void the_disk_is_full(void)
     CU_ASSERT(stats_say(&conn, "\"state\": \"disk_full\""));
 
     /* reads and deletes go on */
-    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/before", "1"));
     CU_ASSERT_EQUAL(exchange_status(&conn, "DELETE", "/v1/kv/fill0", NULL, NULL, 0), 204);
     CU_ASSERT_EQUAL(exchange_status(&conn, "DELETE", "/v1/kv/fill1", NULL, NULL, 0), 204);
 
@@ -225,7 +216,7 @@ static void the_disk_is_full(void)
             break;
     }
     CU_ASSERT_EQUAL(status, 201);
-    CU_ASSERT(has(&conn, "/v1/kv/more", value));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/more", value));
     CU_ASSERT(stats_say(&conn, "\"state\": \"ok\""));
     http_close(&conn);
     CU_ASSERT_EQUAL(server_stop(&staged.site.server), 0);
@@ -250,7 +241,7 @@ static void there_are_no_files(void)
     CU_ASSERT(taken > 5 && taken < 100);
     CU_ASSERT(is_refused(&conn, "PUT", "/v1/kv/more", value, 503, "no_files"));
     CU_ASSERT(is_refused(&conn, "POST", "/v1/append/fill0", value, 503, "no_files"));
-    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/before", "1"));
 
     staged_site_heal(&staged);
     for (int i = 0; i < 5000; ++i, sleep_ms(1)) {
@@ -259,7 +250,7 @@ static void there_are_no_files(void)
             break;
     }
     CU_ASSERT_EQUAL(status, 201);
-    CU_ASSERT(has(&conn, "/v1/kv/more", value));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/more", value));
     http_close(&conn);
     CU_ASSERT_EQUAL(server_stop(&staged.site.server), 0);
     staged_site_end(&staged);
@@ -300,7 +291,7 @@ static void there_is_no_memory(void)
     CU_ASSERT_EQUAL(put(&conn, "/v1/kv/before", "1"), 201);
     staged_site_fail(&staged, FAULT_alloc, ENOMEM, true);
     CU_ASSERT(is_refused(&conn, "PUT", "/v1/kv/a", "2", 503, "no_memory"));
-    CU_ASSERT(has(&conn, "/v1/kv/before", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/before", "1"));
     staged_site_heal(&staged);
     CU_ASSERT_EQUAL(put(&conn, "/v1/kv/a", "2"), 201);
     http_close(&conn);
@@ -403,9 +394,9 @@ static void a_value_is_damaged(void)
     CU_ASSERT_PTR_NOT_NULL(
         strstr(res.body, "{\"status\":500,\"code\":\"damaged\"}\n{\"status\":200"));
     http_response_dispose(&res);
-    CU_ASSERT(has(&conn, "/v1/kv/sound", "1"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/sound", "1"));
     CU_ASSERT_EQUAL(put(&conn, "/v1/kv/rot", "mended"), 204);
-    CU_ASSERT(has(&conn, "/v1/kv/rot", "mended"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/rot", "mended"));
     http_close(&conn);
     staged_site_end(&staged);
 }

@@ -6,16 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "tests/site.h"
 #include "tests/suites.h"
 
-#define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
-/* the default of limits.value_bytes */
-#define VALUE_BYTES_MAX (16 * MIB)
 #define KEY_BYTES_MAX 2048
 
 static site_t site;
@@ -30,27 +26,6 @@ static int end(void)
     return site_end(&site);
 }
 
-/* PUT of a text; the version it got, and whether the status was the one expected */
-static uint64_t put(http_conn_t *conn, const char *target, const char *headers, const char *text,
-                    int status)
-{
-    http_response_t res;
-    exchange(conn, "PUT", target, headers, text, strlen(text), &res);
-    uint64_t version = version_of(&res);
-    CU_ASSERT_EQUAL(res.status, status);
-    http_response_dispose(&res);
-    return version;
-}
-
-static bool has_value(http_conn_t *conn, const char *target, const void *bytes, size_t count)
-{
-    http_response_t res;
-    exchange(conn, "GET", target, NULL, NULL, 0, &res);
-    bool has = res.status == 200 && body_is(&res, bytes, count);
-    http_response_dispose(&res);
-    return has;
-}
-
 /* ---------------------------------------------------------------- what is stored with it */
 
 static void default_headers(void)
@@ -60,7 +35,7 @@ static void default_headers(void)
     site_open(&site, &conn);
     struct timespec before, after; /* not time(): it lags by up to a tick */
     clock_gettime(CLOCK_REALTIME, &before);
-    put(&conn, "/v1/kv/plain", NULL, "x", 201);
+    exchange_version(&conn, "PUT", "/v1/kv/plain", NULL, "x", 201);
     clock_gettime(CLOCK_REALTIME, &after);
     exchange(&conn, "GET", "/v1/kv/plain", NULL, NULL, 0, &res);
     CU_ASSERT(header_is(&res, "content-type", "application/octet-stream"));
@@ -84,11 +59,11 @@ static void stored_headers(void)
     http_conn_t conn;
     http_response_t res;
     site_open(&site, &conn);
-    put(&conn, "/v1/kv/dressed",
-        "Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\n"
-        "Cache-Control: max-age=60, public\r\nCairn-Meta-Owner: J\xc3\xbcrgen Q.\r\n"
-        "CAIRN-META-TAG:   two  words \r\nCairn-Meta-Empty:\r\nCairn-Other: no\r\n",
-        "x", 201);
+    exchange_version(&conn, "PUT", "/v1/kv/dressed",
+                     "Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\n"
+                     "Cache-Control: max-age=60, public\r\nCairn-Meta-Owner: J\xc3\xbcrgen Q.\r\n"
+                     "CAIRN-META-TAG:   two  words \r\nCairn-Meta-Empty:\r\nCairn-Other: no\r\n",
+                     "x", 201);
     exchange(&conn, "GET", "/v1/kv/dressed", NULL, NULL, 0, &res);
     CU_ASSERT(header_is(&res, "content-type", "text/html; charset=utf-8"));
     CU_ASSERT(header_is(&res, "content-encoding", "gzip"));
@@ -100,7 +75,7 @@ static void stored_headers(void)
     CU_ASSERT_EQUAL(http_header_count(&res, "content-type"), 1);
     http_response_dispose(&res);
     /* the next PUT replaces them all */
-    put(&conn, "/v1/kv/dressed", "Cairn-Meta-New: n\r\n", "y", 204);
+    exchange_version(&conn, "PUT", "/v1/kv/dressed", "Cairn-Meta-New: n\r\n", "y", 204);
     exchange(&conn, "GET", "/v1/kv/dressed", NULL, NULL, 0, &res);
     CU_ASSERT(header_is(&res, "content-type", "application/octet-stream"));
     CU_ASSERT_PTR_NULL(http_header(&res, "content-encoding"));
@@ -116,7 +91,8 @@ static void list_headers_in_several_lines(void)
     http_conn_t conn;
     http_response_t res;
     site_open(&site, &conn);
-    put(&conn, "/v1/kv/lists",
+    exchange_version(
+        &conn, "PUT", "/v1/kv/lists",
         "Cache-Control: no-cache\r\nContent-Encoding: deflate\r\nCache-Control: private\r\n"
         "Content-Encoding: gzip\r\nCairn-Meta-A: 1\r\nCairn-Meta-A: 2\r\n",
         "x", 201);
@@ -182,8 +158,10 @@ static void durability(void)
     http_conn_t conn;
     http_response_t res;
     site_open(&site, &conn);
-    uint64_t first = put(&conn, "/v1/kv/d", "Cairn-Durability: sync\r\n", "1", 201);
-    uint64_t second = put(&conn, "/v1/kv/d", "cairn-durability: async\r\n", "2", 204);
+    uint64_t first =
+        exchange_version(&conn, "PUT", "/v1/kv/d", "Cairn-Durability: sync\r\n", "1", 201);
+    uint64_t second =
+        exchange_version(&conn, "PUT", "/v1/kv/d", "cairn-durability: async\r\n", "2", 204);
     CU_ASSERT(second > first);
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/d", "2"));
     static const char *const unknown[] = {"none", "", "SYNC", "sync, async", "synch"};
@@ -214,7 +192,7 @@ static void put_escaped(http_conn_t *conn, const void *key, size_t key_bytes, in
 static bool escaped_has_itself(http_conn_t *conn, const void *key, size_t key_bytes)
 {
     char *target = http_target("/v1/kv/", key, key_bytes);
-    bool has = has_value(conn, target, key, key_bytes);
+    bool has = exchange_gives_bytes(conn, target, key, key_bytes);
     free(target);
     return has;
 }
@@ -268,7 +246,7 @@ static void keys_are_not_normalised(void)
     site_open(&site, &conn);
     /* they are all different, so each is created */
     for (size_t i = 0; i != count; ++i)
-        put(&conn, targets[i], NULL, targets[i], 201);
+        exchange_version(&conn, "PUT", targets[i], NULL, targets[i], 201);
     for (size_t i = 0; i != count; ++i)
         CU_ASSERT(exchange_gives(&conn, targets[i], targets[i]));
     http_close(&conn);
@@ -278,7 +256,7 @@ static void one_key_in_many_spellings(void)
 {
     http_conn_t conn;
     site_open(&site, &conn);
-    put(&conn, "/v1/kv/s/a+b~c", NULL, "same", 201);
+    exchange_version(&conn, "PUT", "/v1/kv/s/a+b~c", NULL, "same", 201);
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/s%2Fa+b~c", "same"));
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/s%2fa%2Bb%7ec", "same"));
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/%73/%61%2b%62%7E%63", "same"));
@@ -286,10 +264,10 @@ static void one_key_in_many_spellings(void)
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/s/a+b~c?key=other", "same"));
     CU_ASSERT(exchange_is_problem(&conn, "GET", "/v1/kv/s/a%20b~c", NULL, NULL, 404, "not_found"));
     /* bytes above 0x7f need no escape */
-    put(&conn, "/v1/kv/s/\xc3\xa9", NULL, "e", 201);
+    exchange_version(&conn, "PUT", "/v1/kv/s/\xc3\xa9", NULL, "e", 201);
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/s/%c3%A9", "e"));
     /* an escaped question mark belongs to the key */
-    put(&conn, "/v1/kv/s/q%3Fkey=1", NULL, "q", 201);
+    exchange_version(&conn, "PUT", "/v1/kv/s/q%3Fkey=1", NULL, "q", 201);
     CU_ASSERT(exchange_is_problem(&conn, "GET", "/v1/kv/s/q?key=1", NULL, NULL, 404, "not_found"));
     http_close(&conn);
 }

@@ -1,5 +1,5 @@
 /*
- * Does /v1/kv/ keep what docs/API promises of one value?
+ * Does /v1/kv/ keep what docs/openapi.yaml promises of one value?
  *
  * Over real sockets, against the real program. Every test uses keys of its own.
  */
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "tests/site.h"
 #include "tests/suites.h"
@@ -18,7 +17,6 @@
 #define MIB ((size_t)1 << 20)
 /* the default of limits.value_bytes */
 #define VALUE_BYTES_MAX (16 * MIB)
-#define KEY_BYTES_MAX 2048
 
 static site_t site;
 
@@ -32,27 +30,6 @@ static int end(void)
     return site_end(&site);
 }
 
-/* PUT of a text; the version it got, and whether the status was the one expected */
-static uint64_t put(http_conn_t *conn, const char *target, const char *headers, const char *text,
-                    int status)
-{
-    http_response_t res;
-    exchange(conn, "PUT", target, headers, text, strlen(text), &res);
-    uint64_t version = version_of(&res);
-    CU_ASSERT_EQUAL(res.status, status);
-    http_response_dispose(&res);
-    return version;
-}
-
-static bool has_value(http_conn_t *conn, const char *target, const void *bytes, size_t count)
-{
-    http_response_t res;
-    exchange(conn, "GET", target, NULL, NULL, 0, &res);
-    bool has = res.status == 200 && body_is(&res, bytes, count);
-    http_response_dispose(&res);
-    return has;
-}
-
 /* ---------------------------------------------------------------- the four methods */
 
 static void put_get_head_delete(void)
@@ -64,8 +41,8 @@ static void put_get_head_delete(void)
     CU_ASSERT(exchange_is_problem(&conn, "HEAD", "/v1/kv/life", NULL, NULL, 404, "not_found"));
     CU_ASSERT(exchange_is_problem(&conn, "DELETE", "/v1/kv/life", NULL, NULL, 404, "not_found"));
 
-    uint64_t first = put(&conn, "/v1/kv/life", NULL, "one", 201);
-    uint64_t second = put(&conn, "/v1/kv/life", NULL, "three", 204);
+    uint64_t first = exchange_version(&conn, "PUT", "/v1/kv/life", NULL, "one", 201);
+    uint64_t second = exchange_version(&conn, "PUT", "/v1/kv/life", NULL, "three", 204);
     CU_ASSERT(first != 0 && second > first);
 
     exchange(&conn, "GET", "/v1/kv/life", NULL, NULL, 0, &res);
@@ -88,7 +65,7 @@ static void put_get_head_delete(void)
     CU_ASSERT(exchange_is_problem(&conn, "GET", "/v1/kv/life", NULL, NULL, 404, "not_found"));
     CU_ASSERT(exchange_is_problem(&conn, "DELETE", "/v1/kv/life", NULL, NULL, 404, "not_found"));
     /* a deleted key counts as absent */
-    CU_ASSERT(put(&conn, "/v1/kv/life", NULL, "again", 201) > second);
+    CU_ASSERT(exchange_version(&conn, "PUT", "/v1/kv/life", NULL, "again", 201) > second);
     http_close(&conn);
 }
 
@@ -165,7 +142,7 @@ static void put_without_a_body(void)
     CU_ASSERT(exchange_is_problem(&conn, "PUT", "/v1/kv/none", NULL, NULL, 411, "length_required"));
     CU_ASSERT(exchange_is_problem(&conn, "GET", "/v1/kv/none", NULL, NULL, 404, "not_found"));
     CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/none", NULL, "", 0), 201);
-    CU_ASSERT(has_value(&conn, "/v1/kv/none", "", 0));
+    CU_ASSERT(exchange_gives_bytes(&conn, "/v1/kv/none", "", 0));
     http_close(&conn);
 }
 
@@ -182,11 +159,11 @@ static void chunked_put(void)
     exchange_raw(&conn, request, sizeof(request) - 1, "PUT", &res);
     CU_ASSERT_EQUAL(res.status, 201);
     http_response_dispose(&res);
-    CU_ASSERT(has_value(&conn, "/v1/kv/chunks", "abc0123456789\0", 14));
+    CU_ASSERT(exchange_gives_bytes(&conn, "/v1/kv/chunks", "abc0123456789\0", 14));
     exchange_raw(&conn, empty, sizeof(empty) - 1, "PUT", &res);
     CU_ASSERT_EQUAL(res.status, 204);
     http_response_dispose(&res);
-    CU_ASSERT(has_value(&conn, "/v1/kv/chunks", "", 0));
+    CU_ASSERT(exchange_gives_bytes(&conn, "/v1/kv/chunks", "", 0));
     http_close(&conn);
 }
 
@@ -199,7 +176,8 @@ static void versions(void)
     for (int i = 0; i != 200; ++i) {
         char target[32];
         snprintf(target, sizeof(target), "/v1/kv/v%d", i % 7);
-        uint64_t version = put(&conns[i % 2], target, NULL, "x", i < 7 ? 201 : 204);
+        uint64_t version =
+            exchange_version(&conns[i % 2], "PUT", target, NULL, "x", i < 7 ? 201 : 204);
         CU_ASSERT(version > last);
         last = version;
     }
@@ -240,11 +218,12 @@ static void value_sizes(void)
         /* each begins elsewhere in the noise, so no value is the beginning of another */
         const char *value = bytes + (VALUE_BYTES_MAX - sizes[i]) / 2;
         CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", target, NULL, value, sizes[i]), 201);
-        CU_ASSERT(has_value(&conn, target, value, sizes[i]));
+        CU_ASSERT(exchange_gives_bytes(&conn, target, value, sizes[i]));
     }
     for (size_t i = 0; i != count; ++i) {
         snprintf(target, sizeof(target), "/v1/kv/size%zu", sizes[i]);
-        CU_ASSERT(has_value(&conn, target, bytes + (VALUE_BYTES_MAX - sizes[i]) / 2, sizes[i]));
+        CU_ASSERT(exchange_gives_bytes(&conn, target, bytes + (VALUE_BYTES_MAX - sizes[i]) / 2,
+                                       sizes[i]));
     }
     free(bytes);
     http_close(&conn);
@@ -327,7 +306,7 @@ static void limit_of_the_config(void)
     CU_ASSERT(is_problem(&res, 413, "value_too_large") && detail_has(&res, "101"));
     http_response_dispose(&res);
     /* the body was taken whole, so the connection goes on */
-    CU_ASSERT(has_value(&conn, "/v1/kv/a", bytes, 100));
+    CU_ASSERT(exchange_gives_bytes(&conn, "/v1/kv/a", bytes, 100));
     http_close(&conn);
     CU_ASSERT_EQUAL(site_end(&small), 0);
 }
@@ -362,8 +341,8 @@ static void restart_keeps_everything(void)
         }
         for (int i = 20 * run; i != 20 * (run + 1); ++i) {
             snprintf(target, sizeof(target), "/v1/kv/%d", i);
-            uint64_t version =
-                put(&conn, target, i % 2 ? "Cairn-Durability: async\r\n" : NULL, target, 201);
+            uint64_t version = exchange_version(
+                &conn, "PUT", target, i % 2 ? "Cairn-Durability: async\r\n" : NULL, target, 201);
             CU_ASSERT(version > last);
             last = version;
             if (i % 5 == 4) {
@@ -400,11 +379,13 @@ static void in_memory(void)
     char *large = noise(MIB, 6);
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, NULL), 0);
     site_open(&own, &conn);
-    uint64_t first = put(&conn, "/v1/kv/a", "Content-Type: text/plain\r\n", "1", 201);
-    CU_ASSERT(put(&conn, "/v1/kv/a", "Cairn-Durability: sync\r\n", "2", 204) > first);
+    uint64_t first =
+        exchange_version(&conn, "PUT", "/v1/kv/a", "Content-Type: text/plain\r\n", "1", 201);
+    CU_ASSERT(exchange_version(&conn, "PUT", "/v1/kv/a", "Cairn-Durability: sync\r\n", "2", 204) >
+              first);
     CU_ASSERT(exchange_gives(&conn, "/v1/kv/a", "2"));
     CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/large", NULL, large, MIB), 201);
-    CU_ASSERT(has_value(&conn, "/v1/kv/large", large, MIB));
+    CU_ASSERT(exchange_gives_bytes(&conn, "/v1/kv/large", large, MIB));
     CU_ASSERT_EQUAL(exchange_status(&conn, "DELETE", "/v1/kv/a", NULL, NULL, 0), 204);
     exchange(&conn, "GET", "/v1/stats", NULL, NULL, 0, &res);
     CU_ASSERT_PTR_NOT_NULL(strstr(res.body, "\"in_memory\": true"));
