@@ -22,10 +22,10 @@
  * the reserve that compaction works in when the disk is full */
 #define SPARE_BYTES (2.0 * 64 * 1024 * 1024)
 /* a process with an empty store, 9 MiB, and what requests and the making of a segment's key table
- * leave behind: 23 to 25 MiB after a load of one and two million keys */
+ * leave behind: 23 to 27 MiB after a load of one to five million keys */
 #define PROCESS_BYTES (24.0 * 1024 * 1024)
 /* a start: reading and verifying the index from index.ckpt (docs/INDEX.md), and replaying at most
- * so much of the log (storage.checkpoint_bytes), measured on two cores shared with other work */
+ * so much of the log (storage.checkpoint_bytes), 50 to 120 MB a second */
 #define INDEX_BYTES_PER_SECOND 2.0e9
 #define REPLAY_BYTES_MOST (256.0 * 1024 * 1024)
 #define REPLAY_BYTES_PER_SECOND 67e6
