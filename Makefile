@@ -255,6 +255,13 @@ $(BUILD)/bench-restart: $(call objects,bench/restart.c bench/redis_memory.c benc
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
 
+.PHONY: bench-listing
+bench-listing: $(BUILD)/cairn $(BUILD)/bench-listing ## what a page of keys takes as a store grows, and a scan
+	BUILD=$(BUILD) bench/listing.sh
+$(BUILD)/bench-listing: $(call objects,bench/listing.c bench/engine_cairn.c tests/http_client.c) $(ENGINE_OBJ)
+	@echo "  LINK  $@"
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
+
 .PHONY: bench-compaction
 bench-compaction: deps-bench $(BUILD)/cairn $(BUILD)/load ## what compaction keeps live, writes, and costs gets
 	BUILD=$(BUILD) bench/compaction.sh
