@@ -29,7 +29,8 @@ TEST_PKGS := libcunit1-dev dpkg-dev haproxy wrk curl jq groff-base pkg-config
 BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 curl procps \
               util-linux
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server
-DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev bear
+DEV_PKGS := clang clang-format clang-tidy cppcheck libclang-rt-14-dev liblmdb-dev librocksdb-dev \
+            libleveldb-dev
 
 INDEX_SRC := $(wildcard index/*.c)
 STORAGE_SRC := $(wildcard storage/*.c)
@@ -284,17 +285,22 @@ fmt: deps-dev ## format the code
 # what clang reads: the flags of the build and no optimization, which it takes its time for
 CLANG_BUILD := build/clang
 CLANG_FLAGS = $(filter-out $(CFLAGS),$(ALL_CFLAGS)) -O0 -DCAIRN_VERSION='"$(VERSION)"'
+# what is no part of the program or of its tests
+UNLINKED_SRC = $(EXAMPLE_SRC) $(wildcard tests/fuzz/*.c bench/*.c bench/load/*.c)
 lint: deps-dev ## formatting, clang's warnings, clang-tidy, cppcheck
 	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
 	$(MAKE) BUILD=$(CLANG_BUILD) CC=clang CFLAGS=-O0 $(CLANG_BUILD)/cairn \
-	    $(CLANG_BUILD)/cairn-tests $(patsubst %.c,$(CLANG_BUILD)/obj/%.o,$(EXAMPLE_SRC))
+	    $(CLANG_BUILD)/cairn-tests $(patsubst %.c,$(CLANG_BUILD)/obj/%.o,$(UNLINKED_SRC))
 	printf '%s\n' $(INDEX_SRC) $(STORAGE_SRC) $(SERVER_SRC) $(LIB_SRC) $(CLI_SRC) $(EXAMPLE_SRC) | \
 	    xargs -P $$(nproc) -I {} clang-tidy --quiet {} -- $(CLANG_FLAGS) -Iclient
 	cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -I. -DH2O_USE_EPOLL=1 index storage server client
-compile_commands.json: deps-dev ## for editors: how each file is compiled
-	bear -- $(MAKE) -B BUILD=$(CLANG_BUILD) CC=clang $(CLANG_BUILD)/cairn \
-	    $(CLANG_BUILD)/cairn-tests >/dev/null
+COMPILE_COMMANDS = [inputs | {directory: $$dir, file: ., arguments: ([$$cc] + \
+    ($$flags | split(" ") | map(select(. != ""))) + [$$version, "-c", .])}]
+compile_commands.json: deps ## for editors: how each file is compiled
+	@printf '%s\n' $(ALL_SRC) | jq -Rn --arg dir "$$PWD" --arg cc "$(CC)" \
+	    --arg flags '$(ALL_CFLAGS) -Iclient' --arg version '-DCAIRN_VERSION="$(VERSION)"' \
+	    '$(COMPILE_COMMANDS)' >$@
 
 .PHONY: clean help
 clean: ## remove build/
