@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cairn.h"
 #include "tests/shell.h"
 #include "tests/site.h"
 
@@ -162,6 +163,54 @@ static void a_batch_has_the_limit_of_a_put(void)
         exchange_is_problem(&conn, "POST", "/v1/batch", NULL, too_much, 400, "meta_too_large"));
 }
 
+/* ---------------------------------------------------------------- the library */
+
+static const cairn_client_meta_t two_headers[] = {{"Author", "Ada"}, {"n", "1"}};
+static const cairn_client_write_t all_of_it = {.content_type = "text/css",
+                                               .content_encoding = "gzip",
+                                               .cache_control = "no-cache",
+                                               .meta = two_headers,
+                                               .meta_count = 2};
+
+/** counts the entries that have all of it */
+static bool see(void *ctx, const cairn_client_entry_t *entry)
+{
+    bool is_whole = entry->content_type != NULL && strcmp(entry->content_type, "text/css") == 0 &&
+                    entry->content_encoding != NULL && entry->cache_control != NULL &&
+                    strcmp(entry->content_encoding, "gzip") == 0 &&
+                    strcmp(entry->cache_control, "no-cache") == 0 && entry->meta_count == 2 &&
+                    strcmp(entry->meta[0].name, "author") == 0 &&
+                    strcmp(entry->meta[0].value, "Ada") == 0 &&
+                    strcmp(entry->meta[1].name, "n") == 0 && entry->error == NULL;
+    *(unsigned *)ctx += is_whole;
+    return true;
+}
+
+static void the_library_stores_and_lists_it(void)
+{
+    unsigned count = 0;
+    cairn_client_t *db = cairn_connect("127.0.0.1", site.server.port);
+    cairn_client_batch_t *batch = cairn_batch_create();
+    cairn_batch_set(batch, "c/1", 3, "v", 1, &all_of_it);
+    cairn_batch_append(batch, "c/2", 3, "v", 1, &all_of_it);
+    cairn_batch_incr(batch, "c-n", 3, 5, &all_of_it); /* a number has nothing beside it */
+    cairn_batch_delete(batch, "c/1", 3, &all_of_it);
+    cairn_batch_set(batch, "c/1", 3, "v", 1, &all_of_it);
+    CU_ASSERT_EQUAL(cairn_batch_run(db, batch, true), CAIRN_CLIENT_OK);
+    for (size_t i = 0; i < 5; ++i)
+        CU_ASSERT(cairn_batch_result(batch, i) != NULL &&
+                  cairn_batch_result(batch, i)->err == CAIRN_CLIENT_OK);
+    cairn_client_list_t list = {
+        .prefix = "c/", .prefix_bytes = 2, .page = 1, .with_values = true, .with_meta = true};
+    CU_ASSERT_EQUAL(cairn_list(db, &list, see, &count), CAIRN_CLIENT_OK);
+    CU_ASSERT_EQUAL(count, 2);
+    list.with_meta = false;
+    CU_ASSERT_EQUAL(cairn_list(db, &list, see, &count), CAIRN_CLIENT_OK);
+    CU_ASSERT_EQUAL(count, 2);
+    cairn_batch_destroy(batch);
+    cairn_disconnect(db);
+}
+
 /* ---------------------------------------------------------------- out and in again */
 
 #define IN_SHELL "cd \"$CAIRN_TEST_DIR\"; cairn() { \"$CAIRN_UNDER_TEST\" \"$@\"; }; "
@@ -221,6 +270,7 @@ void suite_beside(void)
     CU_add_test(s, "a batch takes nothing that is no header",
                 a_batch_takes_nothing_that_is_no_header);
     CU_add_test(s, "a batch has the limit of a put", a_batch_has_the_limit_of_a_put);
+    CU_add_test(s, "the library stores and lists it", the_library_stores_and_lists_it);
     CU_add_test(s, "export and import lose nothing", export_and_import_lose_nothing);
     CU_add_test(s, "what cannot be stored is told", what_cannot_be_stored_is_told);
 }

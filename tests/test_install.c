@@ -73,7 +73,10 @@ static void the_three_lines(void)
 
 static void the_three_lines_linked_statically(void)
 {
-    CU_ASSERT(example_prints("hello", "usr/lib/libcairn.a -lcurl -ljansson", "hello\n"));
+    /* as pkg-config says, where there is nothing but the archive */
+    CU_ASSERT(shell_prints("", "mkdir %s/only && cp %s/usr/lib/libcairn.a %s/only", root.path,
+                           root.path, root.path));
+    CU_ASSERT(example_prints("hello", "-Lonly $(pkg-config --static --libs cairn)", "hello\n"));
     CU_ASSERT(shell_prints("0\n", "ldd %s/hello | grep -c libcairn || :", root.path));
 }
 
@@ -85,16 +88,31 @@ static void threads_and_a_batch(void)
 
 static void only_what_the_header_has_is_exported(void)
 {
-    CU_ASSERT(shell_prints(
-        "",
-        "nm -D --defined-only %s/usr/lib/libcairn.so | awk '{print $3}' | grep '^cairn' |"
-        " while read -r f; do grep -q \"\\b$f(\" client/cairn.h || echo $f; done",
-        root.path));
+    /* names that begin with __ are the compiler's: a sanitized library has some */
+    CU_ASSERT(
+        shell_prints("",
+                     "nm -D --defined-only %s/usr/lib/libcairn.so | awk '$3 !~ /^__/ {print $3}' |"
+                     " while read -r f; do grep -q \"\\b$f(\" client/cairn.h || echo $f; done",
+                     root.path));
     CU_ASSERT(shell_prints("",
                            "for f in $(grep -oE '^CAIRN_API .*' client/cairn.h |"
                            " grep -oE 'cairn_[a-z_]+\\(' | tr -d '('); do"
                            " nm -D --defined-only %s/usr/lib/libcairn.so | grep -q \" $f$\" ||"
                            " echo $f; done",
+                           root.path));
+}
+
+/** programs that were linked to one version find those that are compatible, and no others */
+static void its_name_is_for_compatible_versions(void)
+{
+    CU_ASSERT(shell_prints("libcairn.so.0\n",
+                           "readelf -d %s/usr/lib/libcairn.so |"
+                           " sed -n 's/.*SONAME.*\\[\\(.*\\)\\]/\\1/p'",
+                           root.path));
+    CU_ASSERT(shell_prints("libcairn.so.0\nlibcairn.so.0.1.0\n",
+                           "cd %s/usr/lib; readlink libcairn.so libcairn.so.0", root.path));
+    CU_ASSERT(shell_prints("0.1.0\n",
+                           "PKG_CONFIG_PATH=%s/usr/lib/pkgconfig pkg-config --modversion cairn",
                            root.path));
 }
 
@@ -113,5 +131,6 @@ void suite_install(void)
     CU_add_test(s, "the same linked statically", the_three_lines_linked_statically);
     CU_add_test(s, "threads, and a batch", threads_and_a_batch);
     CU_add_test(s, "the library exports what its header has", only_what_the_header_has_is_exported);
+    CU_add_test(s, "its name is for compatible versions", its_name_is_for_compatible_versions);
     CU_add_test(s, "the program and its configs are installed", the_program_is_there);
 }
