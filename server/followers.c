@@ -203,8 +203,9 @@ void cairn_follower_wait(cairn_follower_t *follower, uint64_t version)
     cairn_followers_t *followers = follower->_worker->followers;
     if (h2o_linklist_is_empty(&followers->waiting))
         followers->seen = version;
-    /* the others have been woken for what this one has not looked at */
-    if (version < followers->seen || follower->_worker->is_stopping) {
+    /* The others have been woken for what this one has not looked at; or its time is over, which it
+     * has not been told yet: nothing else would wake it for that. */
+    if (version < followers->seen || follower->is_late || follower->_worker->is_stopping) {
         cairn_follower_be_due(follower);
         return;
     }

@@ -68,6 +68,7 @@ static const suite_t suites[] = {
     {"http_batch_refusals", suite_http_batch_refusals},
     {"http_batch_atomic", suite_http_batch_atomic},
     {"http_batch_large", suite_http_batch_large},
+    {"followers", suite_followers},
     {"http_changes", suite_http_changes},
     {"http_streams", suite_http_streams},
     {"http_snapshot", suite_http_snapshot},

@@ -49,6 +49,7 @@ void suite_http_keys(void);
 void suite_http_connections(void);
 void suite_http_conditions(void);
 void suite_http_contract(void);
+void suite_followers(void);
 void suite_http_changes(void);
 void suite_http_streams(void);
 void suite_http_snapshot(void);
