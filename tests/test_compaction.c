@@ -17,6 +17,7 @@
 #include "storage/os.h"
 #include "storage/store_internal.h"
 #include "tests/fault_os.h"
+#include "tests/histories.h"
 #include "tests/seed.h"
 #include "tests/suites.h"
 
@@ -76,6 +77,7 @@ typedef struct st_model_t {
     random_t random;
     waiter_t waiter;
     model_key_t keys[KEYS];
+    histories_t views;
     uint64_t lost, resurrected, wrong, checked;
     uint64_t merges; /* segments that have taken the place of several */
 } model_t;
@@ -84,8 +86,11 @@ static uint8_t pool[VALUE_BYTES_MAX + 256];
 
 static cairn_bytes_t key_of(size_t i, char room[24])
 {
-    snprintf(room, 24, "key/%03zu", i);
-    return text(room);
+    memcpy(room, "key/000", 8);
+    room[4] = (char)('0' + i / 100 % 10);
+    room[5] = (char)('0' + i / 10 % 10);
+    room[6] = (char)('0' + i % 10);
+    return (cairn_bytes_t){room, 7};
 }
 
 static bool is_there(const model_t *m, const model_key_t *key)
@@ -145,6 +150,11 @@ static void take_over(model_t *m, size_t i, cairn_write_t *write, model_key_t af
         if (write->ttl_ms != 0)
             after.expiry_ms = cairn_record_expiry_ms(write->_record);
         m->keys[i] = after;
+        histories_note(&m->views, i,
+                       (histories_key_t){.exists = after.exists,
+                                         .version = after.version,
+                                         .bytes = after.exists ? after.bytes : 0,
+                                         .expiry_ms = after.expiry_ms});
     } else {
         CU_ASSERT_EQUAL(write->err, CAIRN_ERR_NOT_FOUND);
         CU_ASSERT_FALSE(is_there(m, &m->keys[i]));
@@ -254,11 +264,17 @@ static void step(model_t *m)
         upkeep(m);
     else if (dice < 997)
         compact_all(m);
-    else if (dice < 999)
+    else if (dice < 998)
         fixture_restart(&m->f);
+    else if (dice < 999)
+        histories_take_or_check_snapshot(&m->views, &m->f);
     else
         die(m);
     check_key(m, random_below(&m->random, KEYS));
+    histories_check_listing(&m->views, m->f.store);
+    histories_check_feed(&m->views, m->f.store);
+    if (dice >= 970)
+        histories_check_feed_from_0(&m->views, m->f.store);
 }
 
 /* ---------------------------------------------------------------- histories */
@@ -276,6 +292,7 @@ static void begin(model_t *m, uint64_t number, uint64_t checkpoint_bytes)
     m->f.options.segment_bytes = (uint64_t)64 << 10;
     CU_ASSERT_EQUAL_FATAL(fixture_open(&m->f), CAIRN_OK);
     waiter_init(&m->waiter);
+    histories_init(&m->views, m->f.store, KEYS, key_of);
 }
 
 static void end(model_t *m)
@@ -291,7 +308,14 @@ static uint64_t steps_wanted(void)
 
 typedef struct st_tally_t {
     uint64_t steps, runs, merges, checked, lost, resurrected, wrong;
+    uint64_t rows, changes, snapshots, wrong_rows, wrong_changes, wrong_snapshots;
 } tally_t;
+
+static uint64_t all_wrong(const tally_t *t)
+{
+    return t->lost + t->resurrected + t->wrong + t->wrong_rows + t->wrong_changes +
+           t->wrong_snapshots;
+}
 
 static void count(tally_t *tally, const model_t *m)
 {
@@ -303,6 +327,12 @@ static void count(tally_t *tally, const model_t *m)
     tally->lost += m->lost;
     tally->resurrected += m->resurrected;
     tally->wrong += m->wrong;
+    tally->rows += m->views.rows;
+    tally->changes += m->views.changes;
+    tally->snapshots += m->views.snapshots;
+    tally->wrong_rows += m->views.wrong_rows;
+    tally->wrong_changes += m->views.wrong_changes;
+    tally->wrong_snapshots += m->views.wrong_snapshots;
 }
 
 static void run_history(model_t *m, uint64_t number, void (*before_step)(model_t *m),
@@ -327,8 +357,7 @@ static void random_histories(void)
 {
     static model_t m;
     tally_t t = {.steps = 0};
-    for (uint64_t number = 0; t.steps < steps_wanted() && t.lost + t.resurrected + t.wrong == 0;
-         ++number)
+    for (uint64_t number = 0; t.steps < steps_wanted() && all_wrong(&t) == 0; ++number)
         run_history(&m, number, NULL, &t);
     printf("\n    steps %llu, compactions after the last restarts %llu, upkeeps that merged %llu, "
            "reads checked %llu: lost %llu, resurrected %llu, wrong %llu (seed %llu) ",
@@ -336,11 +365,54 @@ static void random_histories(void)
            (unsigned long long)t.checked, (unsigned long long)t.lost,
            (unsigned long long)t.resurrected, (unsigned long long)t.wrong,
            (unsigned long long)seed_of_run());
+    printf("\n    %llu rows listed, %llu changes read, %llu snapshots: wrong %llu, %llu, %llu ",
+           (unsigned long long)t.rows, (unsigned long long)t.changes,
+           (unsigned long long)t.snapshots, (unsigned long long)t.wrong_rows,
+           (unsigned long long)t.wrong_changes, (unsigned long long)t.wrong_snapshots);
+    CU_ASSERT_EQUAL(t.wrong_rows, 0);
+    CU_ASSERT_EQUAL(t.wrong_changes, 0);
+    CU_ASSERT_EQUAL(t.wrong_snapshots, 0);
+    CU_ASSERT(t.snapshots > 0);
     CU_ASSERT_EQUAL(t.lost, 0);
     CU_ASSERT_EQUAL(t.resurrected, 0);
     CU_ASSERT_EQUAL(t.wrong, 0);
     CU_ASSERT(t.runs > 0);
     CU_ASSERT(t.merges > 0);
+}
+
+/* a model that says something else than the store is contradicted, in each of its views */
+static void views_that_differ_are_found(void)
+{
+    static model_t m;
+    char room[24];
+    begin(&m, 0, 0);
+    outcome_t put =
+        fixture_write(&m.f, CAIRN_WRITE_PUT, key_of(3, room), nothing, text("value"), CAIRN_SYNC);
+    histories_key_t is = {.exists = true, .version = put.version, .bytes = 5}, was = is;
+    histories_note(&m.views, 3, is);
+    histories_take_or_check_snapshot(&m.views, &m.f);
+    histories_check_listing(&m.views, m.f.store);
+    histories_check_feed_from_0(&m.views, m.f.store);
+    CU_ASSERT_EQUAL(m.views.wrong_rows + m.views.wrong_changes + m.views.wrong_snapshots, 0);
+    m.views.pending[0].after.bytes = 6;
+    histories_check_feed(&m.views, m.f.store);
+    CU_ASSERT_EQUAL(m.views.wrong_changes, 1);
+    is.version = was.version - 1;
+    m.views.keys[3] = m.views.snapshot[3] = is;
+    histories_check_feed_from_0(&m.views, m.f.store);
+    CU_ASSERT_EQUAL(m.views.wrong_changes, 2);
+    histories_check_listing(&m.views, m.f.store);
+    CU_ASSERT_EQUAL(m.views.wrong_rows, 1);
+    histories_take_or_check_snapshot(&m.views, &m.f);
+    CU_ASSERT_EQUAL(m.views.wrong_snapshots, 1);
+    m.views.keys[3] = (histories_key_t){.exists = false, .version = was.version};
+    m.views.keys[4] = was;
+    histories_check_listing(&m.views, m.f.store);
+    CU_ASSERT_EQUAL(m.views.wrong_rows, 3); /* one too many, one too few */
+    histories_note(&m.views, 5, was);
+    histories_check_feed(&m.views, m.f.store);
+    CU_ASSERT_EQUAL(m.views.wrong_changes, 3); /* never told */
+    end(&m);
 }
 
 /* as if nothing older than any delete were on disk: then deletes go too early */
@@ -454,6 +526,8 @@ void suite_compaction(void)
     CU_add_test(s, "age counts", choosing_by_age);
     CU_add_test(s, "what waits to be unlinked counts", what_waits_counts);
     CU_add_test(s, "small neighbours are merged", small_neighbours_are_merged);
+    CU_add_test(s, "listings, feeds and snapshots that differ are found",
+                views_that_differ_are_found);
     CU_add_test(s, "deletes that are dropped too early are found", eager_dropping_is_found);
     CU_add_test(s, "random histories come to what the model says", random_histories);
 }
