@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "storage/dir.h"
+#include "tests/seed.h"
 
 static void on_log(void *ctx, const char *line)
 {
@@ -39,6 +40,15 @@ void fixture_init(fixture_t *f, temp_dir_place_t place)
         .on_log = on_log,
         .ctx = f,
     };
+}
+
+void fixture_start(fixture_t *f, temp_dir_place_t place)
+{
+    fixture_init(f, place);
+    cairn_err_t err = fixture_open(f);
+    if (err != CAIRN_OK)
+        fprintf(stderr, "\n%s\n", f->errmsg);
+    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
 }
 
 void fixture_dispose(fixture_t *f)
@@ -171,6 +181,42 @@ outcome_t fixture_put(fixture_t *f, const char *key, const char *value)
 {
     return fixture_write(f, CAIRN_WRITE_PUT, text(key), (cairn_bytes_t){0}, text(value),
                          CAIRN_SYNC);
+}
+
+static uint8_t *filled(size_t count, uint64_t seed)
+{
+    uint8_t *bytes = malloc(count + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+    random_fill(seed, bytes, count);
+    return bytes;
+}
+
+outcome_t fixture_put_filled(fixture_t *f, cairn_bytes_t key, size_t count, uint64_t seed,
+                             cairn_durability_t durability)
+{
+    uint8_t *bytes = filled(count, seed);
+    outcome_t outcome = fixture_write(f, CAIRN_WRITE_PUT, key, (cairn_bytes_t){0},
+                                      (cairn_bytes_t){bytes, count}, durability);
+    free(bytes);
+    return outcome;
+}
+
+bool fixture_has_filled(fixture_t *f, cairn_bytes_t key, size_t count, uint64_t seed)
+{
+    cairn_value_t value;
+    if (fixture_get(f, key, &value) != CAIRN_OK || value.count != count)
+        return false;
+    uint8_t *expected = filled(count, seed);
+    bool same = memcmp(expected, value.bytes, count) == 0;
+    free(expected);
+    return same;
+}
+
+uint64_t fixture_segment_count(fixture_t *f)
+{
+    cairn_store_stats_t stats;
+    cairn_store_stats(f->store, &stats);
+    return stats.segments;
 }
 
 outcome_t fixture_delete(fixture_t *f, const char *key)

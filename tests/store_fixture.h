@@ -27,6 +27,9 @@ typedef struct st_fixture_t {
 /** Makes the directory and the options: small segments, two I/O threads, async syncs far away. */
 void fixture_init(fixture_t *f, temp_dir_place_t place);
 
+/** The same, and opens it, or ends the test. */
+void fixture_start(fixture_t *f, temp_dir_place_t place);
+
 /** Closes what is open and removes the directory. */
 void fixture_dispose(fixture_t *f);
 
@@ -69,6 +72,11 @@ outcome_t fixture_write(fixture_t *f, cairn_write_op_t op, cairn_bytes_t key, ca
 outcome_t fixture_put(fixture_t *f, const char *key, const char *value);
 outcome_t fixture_delete(fixture_t *f, const char *key);
 
+/** Puts `count` bytes that follow from the seed, and tells whether a key has just those. */
+outcome_t fixture_put_filled(fixture_t *f, cairn_bytes_t key, size_t count, uint64_t seed,
+                             cairn_durability_t durability);
+bool fixture_has_filled(fixture_t *f, cairn_bytes_t key, size_t count, uint64_t seed);
+
 /** A write that has been framed for `waiter` but not submitted; NULL when there is no memory. */
 cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_t key,
                              cairn_bytes_t value, cairn_durability_t durability);
@@ -92,6 +100,9 @@ cairn_err_t fixture_get(fixture_t *f, cairn_bytes_t key, cairn_value_t *value);
 
 /** Whether the key has exactly this value; with NULL, whether there is no such key. */
 bool fixture_has(fixture_t *f, const char *key, const char *value);
+
+/** Segments that the store has. */
+uint64_t fixture_segment_count(fixture_t *f);
 
 /** Borrows a text, without its NUL. */
 cairn_bytes_t text(const char *text);
