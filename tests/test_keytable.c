@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "storage/keysort.h"
@@ -384,6 +385,45 @@ static void whatever_fails_while_it_is_made_leaves_nothing_behind(void)
     fault_os_remove();
 }
 
+/** the process dies behind so many changes on disk while a table is made; whether it was made */
+static bool dies_after(uint64_t step)
+{
+    fixture_t f;
+    cairn_keytable_t *table = NULL;
+    struct stat tmp;
+    open_with_a_sealed_segment(&f, 400);
+    uint64_t keys = count_keys(segment_of(&f));
+    fault_os_wait_until_quiet();
+    fault_os_freeze_after(step, step % 2 != 0);
+    bool is_made =
+        cairn_keytable_make(&table, segment_of(&f), &f.store->dir, NULL, NULL) == CAIRN_OK;
+    if (is_made)
+        cairn_keytable_close(table);
+    fixture_close(&f);
+    fault_os_reset();
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL(stat(fixture_path(&f, "0000000000000001-0000.keys.tmp"), &tmp), -1);
+    /* there is none, or a whole one; if there is none, upkeep makes one */
+    cairn_store_upkeep(f.store);
+    const cairn_keytable_t *found = cairn_keytable_of(segment_of(&f));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+    CU_ASSERT_EQUAL(cairn_keytable_verify(found), CAIRN_OK);
+    CU_ASSERT_EQUAL(cairn_keytable_entry_count(found), keys);
+    fixture_dispose(&f);
+    return is_made;
+}
+
+static void a_crash_at_any_step_leaves_none_or_a_whole_one(void)
+{
+    uint64_t step = 0;
+    fault_os_install();
+    while (!dies_after(step) && step < 200)
+        ++step;
+    printf("(%llu steps) ", (unsigned long long)step);
+    CU_ASSERT(step >= 4 && step < 200); /* it is created, written, synced, renamed, synced */
+    fault_os_remove();
+}
+
 /* ---------------------------------------------------------------- sorting */
 
 /** a segment in memory of nothing but heads and keys, which is all that sorting looks at */
@@ -506,4 +546,6 @@ void suite_keytable(void)
     CU_add_test(s, "it is there in memory too", it_is_there_in_memory_too);
     CU_add_test(s, "whatever fails while it is made leaves nothing behind",
                 whatever_fails_while_it_is_made_leaves_nothing_behind);
+    CU_add_test(s, "a crash at any step leaves none or a whole one",
+                a_crash_at_any_step_leaves_none_or_a_whole_one);
 }
