@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "storage/checkpoint.h"
 #include "tests/disk_sim.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
@@ -48,6 +47,8 @@ static int tear_down(void)
 }
 
 #define SMALL_KEYS 12
+#define SMALL_STAY 4 /* keys that are written once */
+#define SMALL_CHANGE (SMALL_KEYS - SMALL_STAY)
 #define SMALL_WRITES 30
 #define SMALL_SEGMENT_BYTES 8192
 
@@ -59,18 +60,18 @@ static cairn_bytes_t key_of(unsigned key, char room[16])
 
 /** a store of a few small segments, and what is in it */
 typedef enum en_end_t {
-    CUT,             /* by its power */
-    CLOSED,          /* in order */
-    CLOSED_WITH_AIDS /* and with key tables and a checkpoint, which a start believes */
+    CUT,               /* by its power */
+    CLOSED,            /* in order */
+    CLOSED_WITH_TABLES /* and with key tables: a start does not read the records that they tell of
+                        */
 } end_t;
 
 typedef struct st_small_t {
     disk_sim_t *disk;
-    end_t end;
     uint64_t versions[SMALL_KEYS]; /* also the numbers of their values; 0: deleted */
 } small_t;
 
-static fixture_t small_fixture(const disk_sim_t *disk, end_t end)
+static fixture_t small_fixture(const disk_sim_t *disk)
 {
     fixture_t f = {.options = {.path = disk_sim_path(disk),
                                .segment_bytes = SMALL_SEGMENT_BYTES,
@@ -80,8 +81,7 @@ static fixture_t small_fixture(const disk_sim_t *disk, end_t end)
                                .queue_bytes_max = 1 << 24,
                                .io_threads = 1,
                                .no_compaction = true,
-                               .upkeep_by_hand = true,
-                               .checkpoint_bytes = end == CLOSED_WITH_AIDS ? 1 : 0}};
+                               .upkeep_by_hand = true}};
     return f;
 }
 
@@ -94,7 +94,8 @@ static void write_small(fixture_t *f, small_t *small)
 {
     for (uint64_t v = 1; v <= SMALL_WRITES; ++v) {
         char room[16];
-        unsigned key = (unsigned)(v * 5 % SMALL_KEYS);
+        /* the first ones stay, in segments that are sealed */
+        unsigned key = (unsigned)(v <= SMALL_STAY ? SMALL_KEYS - v : v * 5 % SMALL_CHANGE);
         bool is_delete = v % 7 == 0 && small->versions[key] != 0;
         cairn_bytes_t value = {value_pool + v * VALUE_STEP, small_bytes(v)};
         outcome_t outcome =
@@ -119,14 +120,13 @@ static void make_small(small_t *small, end_t end)
 {
     static const disk_sim_plan_t nothing;
     memset(small, 0, sizeof(*small));
-    small->end = end;
     small->disk = disk_sim_create(seed_of_run());
     disk_sim_start(small->disk, &nothing, 0);
-    fixture_t f = small_fixture(small->disk, end);
+    fixture_t f = small_fixture(small->disk);
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     write_small(&f, small);
     wait_until_quiet(small->disk);
-    if (end == CLOSED_WITH_AIDS)
+    if (end == CLOSED_WITH_TABLES)
         cairn_store_upkeep(f.store);
     if (end == CUT)
         disk_sim_cut(small->disk);
@@ -160,11 +160,11 @@ static void read_small(fixture_t *f, const uint64_t *versions, verdicts_t *v)
 }
 
 /** opens a damaged copy, looks, and throws it away; whether nothing wrong was read */
-static bool judge(disk_sim_t *damaged, end_t end, const uint64_t *versions, verdicts_t *v)
+static bool judge(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
 {
     static const disk_sim_plan_t nothing;
     uint64_t wrong = v->wrong;
-    fixture_t f = small_fixture(damaged, end);
+    fixture_t f = small_fixture(damaged);
     disk_sim_start(damaged, &nothing, 0);
     ++v->tried;
     if (fixture_open(&f) == CAIRN_OK) {
@@ -196,17 +196,14 @@ static bool is_my_turn(lane_t *lane)
 
 static bool try_one(lane_t *lane, disk_sim_t *damaged)
 {
-    bool is_right = judge(damaged, lane->small->end, lane->small->versions, &lane->verdicts);
+    bool is_right = judge(damaged, lane->small->versions, &lane->verdicts);
     atomic_store(&lane->tried, lane->verdicts.tried);
     return is_right;
 }
 
-/** small files, STORE among them, are gone through more closely; a checkpoint has two megabytes,
- * and each of its bytes is tried by the checkpoint suite */
-static uint64_t step_of(const char *name, uint64_t bytes, uint64_t stride)
+/** the small ones, STORE among them, are gone through more closely */
+static uint64_t step_of(uint64_t bytes, uint64_t stride)
 {
-    if (strcmp(name, CAIRN_CHECKPOINT_NAME) == 0)
-        return bytes / 16 + 1;
     return bytes < 512 ? (stride + 15) / 16 : stride;
 }
 
@@ -215,7 +212,7 @@ static void flip_bits(lane_t *lane)
     uint64_t bytes;
     const char *name;
     for (size_t i = 0; disk_sim_file(lane->small->disk, i, &name, &bytes); ++i) {
-        uint64_t step = step_of(name, bytes, is_soak() ? 1 : FLIP_STRIDE);
+        uint64_t step = step_of(bytes, is_soak() ? 1 : FLIP_STRIDE);
         for (uint64_t bit = seed_of_run() % step; bit < bytes * 8; bit += step) {
             if (!is_my_turn(lane))
                 continue;
@@ -233,7 +230,7 @@ static void shorten_files(lane_t *lane)
     uint64_t bytes;
     const char *name;
     for (size_t i = 0; disk_sim_file(lane->small->disk, i, &name, &bytes); ++i) {
-        uint64_t step = step_of(name, bytes, is_soak() ? 1 : FLIP_STRIDE / 8 + 1);
+        uint64_t step = step_of(bytes, is_soak() ? 1 : FLIP_STRIDE / 8 + 1);
         for (uint64_t to = 0; to < bytes; to += step) {
             if (!is_my_turn(lane))
                 continue;
@@ -300,13 +297,12 @@ static void damage_all(const small_t *small, void (*damage)(lane_t *lane), verdi
 
 static void damage_is_noticed_or_harmless(void (*damage)(lane_t *lane))
 {
-    static const char *const names[] = {"power cut", "closed",
-                                        "closed with key tables, checkpoint"};
-    for (end_t end = CUT; end <= CLOSED_WITH_AIDS; ++end) {
+    static const char *const names[] = {"power cut", "closed", "closed, with key tables"};
+    for (end_t end = CUT; end <= CLOSED_WITH_TABLES; ++end) {
         small_t small;
         verdicts_t v = {0};
         make_small(&small, end);
-        CU_ASSERT(judge(disk_sim_copy(small.disk), end, small.versions, &v));
+        CU_ASSERT(judge(disk_sim_copy(small.disk), small.versions, &v));
         CU_ASSERT_EQUAL(v.harmless, 1);
         damage_all(&small, damage, &v);
         printf("\n    %s: tried %llu, refused to open %llu, read as damaged %llu, harmless %llu, "
@@ -340,9 +336,9 @@ static void a_wrong_byte_would_be_seen(void)
         uint64_t versions[SMALL_KEYS];
         memcpy(versions, small.versions, sizeof(versions));
         versions[key] = versions[key] != 0 ? 0 : 1;
-        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), CLOSED, versions, &v));
+        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), versions, &v));
         versions[key] = small.versions[key] + 1;
-        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), CLOSED, versions, &v));
+        CU_ASSERT_FALSE(judge(disk_sim_copy(small.disk), versions, &v));
     }
     disk_sim_destroy(small.disk);
 }
