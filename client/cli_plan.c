@@ -25,10 +25,10 @@
  * leave behind: 23 to 27 MiB after a load of one to five million keys */
 #define PROCESS_BYTES (24.0 * 1024 * 1024)
 /* a start: reading and verifying the index from index.ckpt (docs/INDEX.md), and replaying at most
- * so much of the log (storage.checkpoint_bytes), 50 to 120 MB a second */
+ * so much of the log (storage.checkpoint_bytes), 50 to 130 MB a second */
 #define INDEX_BYTES_PER_SECOND 2.0e9
 #define REPLAY_BYTES_MOST (256.0 * 1024 * 1024)
-#define REPLAY_BYTES_PER_SECOND 67e6
+#define REPLAY_BYTES_PER_SECOND 100e6
 /* opening files, binding the port: 0.15 to 0.3 */
 #define START_SECONDS 0.25
 

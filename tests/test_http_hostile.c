@@ -447,8 +447,8 @@ static void flood(void)
 {
     enum { CLIENTS = 24, HEAD = 400 << 10 };
     static const char *const beginnings[] = {"GET / HTTP/1.1\r\nX: ", "GET /v1/kv/",
-                                             "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 1\r\n"
-                                             "Content-Length: 2\r\nX: "};
+                                             ("PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 1\r\n"
+                                              "Content-Length: 2\r\nX: ")};
     static const char *const ends[] = {"\r\n\r\n", " HTTP/1.1\r\n\r\n", "\r\n\r\nx"};
     static const int statuses[] = {431, 414, 400};
     http_conn_t conns[CLIENTS];
