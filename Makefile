@@ -235,7 +235,7 @@ $(BUILD)/bench-index: $(BUILD)/obj/bench/index.o $(call objects,$(INDEX_SRC))
 .PHONY: bench-batch
 bench-batch: deps-bench-engines $(BUILD)/cairn $(BUILD)/batch ## gets in batches of 100 beside MGET of Redis
 	BUILD=$(BUILD) bench/batch.sh
-$(BUILD)/batch: $(BUILD)/obj/bench/batch.o $(BUILD)/obj/tests/http_client.o
+$(BUILD)/batch: $(call objects,bench/batch.c tests/http_client.c tests/http_answer.c)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^
 
@@ -259,7 +259,7 @@ $(BUILD)/bench-restart: $(call objects,bench/restart.c bench/redis_memory.c benc
 .PHONY: bench-listing
 bench-listing: $(BUILD)/cairn $(BUILD)/bench-listing ## what a page of keys takes as a store grows, and a scan
 	BUILD=$(BUILD) bench/listing.sh
-$(BUILD)/bench-listing: $(call objects,bench/listing.c bench/engine_cairn.c tests/http_client.c) $(ENGINE_OBJ)
+$(BUILD)/bench-listing: $(call objects,bench/listing.c bench/engine_cairn.c tests/http_client.c tests/http_answer.c) $(ENGINE_OBJ)
 	@echo "  LINK  $@"
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
 
