@@ -23,7 +23,7 @@ typedef struct st_cli_t {
 } cli_t;
 
 /* the flags that are no options */
-static const char *const own_flags[] = {"config", "data", "help"};
+static const char *const own_flags[] = {"config", "data", "help", "salvage"};
 #define OWN_FLAG_COUNT (sizeof(own_flags) / sizeof(own_flags[0]))
 
 static const char help_head[] =
@@ -33,7 +33,7 @@ static const char help_head[] =
     "safely on disk; any HTTP client can put, get and delete.\n"
     "\n"
     "Usage:\n"
-    "  cairn serve [--config FILE] [--data DIR] [--OPTION VALUE]...\n"
+    "  cairn serve [--config FILE] [--data DIR] [--salvage] [--OPTION VALUE]...\n"
     "\n"
     "Example:\n"
     "  cairn serve --listen 127.0.0.1:8080 --data ./data\n"
@@ -45,6 +45,9 @@ static const char help_head[] =
     "      read options from a YAML file; configs/default.yaml shows them all\n"
     "  --data DIR\n"
     "      short for --storage.path DIR\n"
+    "  --salvage\n"
+    "      make a damaged store start: keep what is damaged in quarantine/ and serve all that can\n"
+    "      be proven; keys whose value is lost answer 500 until they are written or deleted\n"
     "  --help\n"
     "      print this and exit\n";
 
@@ -155,6 +158,14 @@ cairn_cli_result_t cairn_cli_serve(cairn_config_t *config, int argc, char *const
             return CAIRN_CLI_ERROR;
         if (strcmp(name, "help") == 0)
             return print_help(out);
+        if (strcmp(name, "salvage") == 0) {
+            if (value != NULL) {
+                refuse(&cli, "--salvage takes no value" SEE_HELP);
+                return CAIRN_CLI_ERROR;
+            }
+            config->salvage = true;
+            continue;
+        }
         if (!take_value(&cli, name, &value) || !apply(&cli, config, name, value, &is_loaded))
             return CAIRN_CLI_ERROR;
     }

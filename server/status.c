@@ -160,6 +160,9 @@ static void print_damage(FILE *out, const cairn_damage_t *d)
            cairn_damage_text(d, why));
     metric(out, "damaged_records", "gauge", "Records that scrubbing found damaged.",
            (double)d->records);
+    metric(out, "lost_keys", "gauge", "Keys that had a value which is lost.", (double)d->lost_keys);
+    metric(out, "lost_versions", "gauge", "Versions that are lost with their keys, at most.",
+           (double)d->lost_versions);
     metric(out, "quarantined_files", "gauge", "Files in quarantine/ at the start.",
            (double)d->quarantined);
 }
@@ -365,6 +368,10 @@ static json_t *damage_json(const cairn_damage_t *d, const char *why)
     json_t *json = json_object();
     json_object_set_new(json, "reason", json_string(why));
     set_count(json, "records", d->records);
+    set_count(json, "lost_keys", d->lost_keys);
+    set_count(json, "lost_versions", d->lost_versions);
+    set_count(json, "lost_first", d->lost_first);
+    set_count(json, "lost_last", d->lost_last);
     set_count(json, "quarantined", d->quarantined);
     return json;
 }

@@ -337,5 +337,6 @@ int cairn_verify(int argc, char **argv)
     print_summary(&command, &result, err == CAIRN_OK, errmsg[0] == '\0');
     if (err != CAIRN_OK)
         return EXIT_DAMAGED;
-    return result.suspect_files != 0 || result.damage.quarantined != 0 ? EXIT_DEGRADED : EXIT_CLEAN;
+    return result.suspect_files != 0 || cairn_damage_text(&result.damage, errmsg) ? EXIT_DEGRADED
+                                                                                  : EXIT_CLEAN;
 }

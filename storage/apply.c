@@ -5,16 +5,18 @@
 
 #include "storage/probe.h"
 
-static void count_dead(cairn_segment_t *segment, uint64_t bytes)
+static void count_dead(cairn_segment_t *segment, const cairn_seen_t *dead)
 {
-    atomic_fetch_add_explicit(&segment->dead_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&segment->dead_bytes, dead->bytes, memory_order_relaxed);
+    if (dead->is_lost)
+        atomic_fetch_sub_explicit(&segment->lost_keys, 1, memory_order_relaxed);
 }
 
 void cairn_apply_dead(const cairn_space_t *space, cairn_loc_t loc)
 {
     cairn_seen_t dead;
     if (cairn_probe_see(space, loc, &dead))
-        count_dead(cairn_space_segment(space, loc), dead.bytes);
+        count_dead(cairn_space_segment(space, loc), &dead);
 }
 
 cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const cairn_key_t *key,
@@ -37,7 +39,7 @@ cairn_err_t cairn_apply(cairn_index_t *index, const cairn_space_t *space, const 
         *before = *seen;
     else
         cairn_probe_see(space, old, before);
-    count_dead(cairn_space_segment(space, old), before->bytes);
+    count_dead(cairn_space_segment(space, old), before);
     return CAIRN_OK;
 }
 
@@ -77,7 +79,8 @@ cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
     if (!cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present))
         return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
     /* of a damaged head nothing is known: what comes later in the log replaces it */
-    uint64_t version = probe.fault != CAIRN_OK ? 0 : cairn_space_record(space, present)->version;
+    bool is_known = probe.fault == CAIRN_OK || probe.is_lost;
+    uint64_t version = is_known ? cairn_space_record(space, present)->version : 0;
     if (version < r->version)
         return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
     if (version > r->version)
@@ -94,7 +97,7 @@ void cairn_apply_copy(cairn_index_t *index, const cairn_space_t *space, const ca
     cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
     cairn_loc_t present;
     bool is_origin = cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present) &&
-                     probe.fault == CAIRN_OK &&
+                     (probe.fault == CAIRN_OK || probe.is_lost) &&
                      cairn_space_record(space, present)->version == r->version;
     if (!is_origin)
         cairn_apply_dead(space, loc);

@@ -300,12 +300,31 @@ static uint64_t input_bytes(const cairn_copying_t *copying)
     return bytes;
 }
 
+/** what is lost stays lost: it is of the versions that the copy covers now */
+static cairn_loss_t loss_of(const cairn_copying_t *copying)
+{
+    cairn_loss_t sum = {.versions = 0};
+    for (size_t i = 0; i < copying->count; ++i) {
+        const cairn_loss_t *loss = &copying->inputs[i]->loss;
+        if (loss->versions == 0)
+            continue;
+        if (sum.versions == 0)
+            sum.first = loss->first;
+        sum.versions += loss->versions;
+        sum.last = loss->last;
+    }
+    return sum;
+}
+
 /** copy, settle, replace */
 static cairn_err_t make_output(cairn_compaction_t *c, cairn_copying_t *copying,
                                cairn_segment_t **output)
 {
     const cairn_segment_t *last = copying->inputs[copying->count - 1];
-    cairn_segment_range_t range = {.last = last->range_last, .chain = last->counts.chain};
+    cairn_segment_range_t range = {.last = last->range_last,
+                                   .chain = last->counts.chain,
+                                   .loss = loss_of(copying),
+                                   .reason = CAIRN_SEAL_COMPACTION};
     uint64_t largest = input_bytes(copying);
     for (size_t i = 0; i < copying->count; ++i)
         if (copying->inputs[i]->dropped_version > copying->dropped_version)

@@ -133,7 +133,7 @@ static bool is_superseded(const cairn_copying_t *c, const walk_t *walk)
     cairn_loc_t loc;
     cairn_record_t there;
     return cairn_index_find(c->parts->index, walk->key.hash, cairn_probe_match, &probe, &loc) &&
-           probe.fault == CAIRN_OK &&
+           (probe.fault == CAIRN_OK || probe.is_lost) &&
            cairn_guard_copy(&there, cairn_space_record(c->parts->space, loc), sizeof(there)) &&
            there.version > walk->head.version && there.version <= c->durable_version;
 }
@@ -243,6 +243,7 @@ static cairn_err_t copy_record(cairn_copying_t *c, walk_t *walk)
 {
     switch (cairn_record_type(&walk->head)) {
     case CAIRN_RECORD_PUT:
+    case CAIRN_RECORD_LOST: /* which stays, like a value, until another one takes its place */
         return copy_put(c, walk);
     case CAIRN_RECORD_DELETE:
         return copy_delete(c, walk);
@@ -303,6 +304,8 @@ cairn_err_t cairn_compaction_copy(cairn_copying_t *c)
 
 static void count_dead(const walk_t *walk)
 {
+    if (cairn_record_type(&walk->head) == CAIRN_RECORD_LOST)
+        atomic_fetch_sub_explicit(&walk->segment->lost_keys, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&walk->segment->dead_bytes, cairn_record_bytes(&walk->head),
                               memory_order_relaxed);
 }
@@ -310,9 +313,9 @@ static void count_dead(const walk_t *walk)
 /** a delete has no entry, and a value that was replaced since it was copied has none any more */
 static void move_entry(const cairn_copying_t *c, const walk_t *origin, const walk_t *copy)
 {
-    bool is_put = cairn_record_type(&copy->head) == CAIRN_RECORD_PUT;
-    if (!is_put || cairn_index_replace_if_at(c->parts->index, copy->key.hash, loc_of(origin),
-                                             loc_of(copy)) != CAIRN_INDEX_REPLACED)
+    bool gives = cairn_record_type_gives(cairn_record_type(&copy->head));
+    if (!gives || cairn_index_replace_if_at(c->parts->index, copy->key.hash, loc_of(origin),
+                                            loc_of(copy)) != CAIRN_INDEX_REPLACED)
         count_dead(copy);
 }
 
@@ -323,7 +326,7 @@ static void move_entry(const cairn_copying_t *c, const walk_t *origin, const wal
 static void forget_expired(const cairn_copying_t *c, const walk_t *origin)
 {
     cairn_loc_t here = loc_of(origin), old;
-    if (cairn_record_type(&origin->head) == CAIRN_RECORD_PUT && has_expired(c, origin))
+    if (cairn_record_type_gives(cairn_record_type(&origin->head)) && has_expired(c, origin))
         cairn_index_remove(c->parts->index, origin->key.hash, cairn_probe_is_at, &here, &old);
 }
 

@@ -10,6 +10,11 @@
 typedef struct st_cairn_damage_t {
     uint64_t records;     /* found damaged by scrubbing, in the last pass or so far in this one */
     uint64_t quarantined; /* files in quarantine/ when the store was opened */
+    uint64_t lost_keys;   /* keys of which a salvage knows no more than that they had a value */
+    /* versions of which not even the key is known any more: at most so many, from the first of
+     * `lost_segments` segments, which is named, to the last */
+    uint64_t lost_versions, lost_first, lost_last, lost_segments;
+    char lost_segment[32];
 } cairn_damage_t;
 
 /** Says in `why` (CAIRN_ERRMSG_BYTES) what there is of it; false, and nothing, if there is none. */

@@ -197,14 +197,19 @@ static bool is_wanted(cairn_feed_reader_t *reader, const cairn_record_t *r)
     const cairn_feed_t *feed = reader->_feed;
     const cairn_feed_options_t *options = reader->_options;
     cairn_record_type_t type = cairn_record_type(r);
-    if ((type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE) || r->version <= feed->version)
+    if (!cairn_record_is_data(r) || r->version <= feed->version)
         return false;
     if (options->prefix.count != 0 &&
         (r->key_bytes < options->prefix.count ||
          memcmp(cairn_record_key(r), options->prefix.base, options->prefix.count) != 0))
         return false;
-    if (type == CAIRN_RECORD_DELETE || r->version > feed->base)
+    bool is_news = type == CAIRN_RECORD_DELETE || r->version > feed->base;
+    if (is_news && type != CAIRN_RECORD_LOST)
         return true;
+    if (!options->may_wait) { /* of what is lost is told only while nothing has replaced it */
+        reader->err = CAIRN_ERR_COLD;
+        return false;
+    }
     cairn_key_t key = cairn_store_key(reader->_store, cairn_record_key(r), r->key_bytes);
     return cairn_store_is_live(reader->_store, reader->_segment, reader->_at, &key, r->version);
 }
@@ -250,6 +255,8 @@ static cairn_err_t fill(cairn_feed_reader_t *reader, const cairn_record_t *r,
         cairn_clock_raise(&reader->_store->clock, reader->_now_ms);
     if (change->is_delete)
         return CAIRN_OK;
+    if (cairn_record_type(r) == CAIRN_RECORD_LOST)
+        return CAIRN_ERR_DAMAGED;
     change->meta = (cairn_bytes_t){cairn_record_meta(r), r->meta_bytes};
     change->value_bytes = r->value_bytes;
     change->expiry_ms = expiry_ms;

@@ -278,7 +278,7 @@ static cairn_err_t load_block(cairn_keytable_cursor_t *c)
 static bool entry_is_sound(const cairn_keytable_entry_t *e)
 {
     cairn_record_type_t type = cairn_keytable_type(e);
-    return (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) && e->key_bytes != 0 &&
+    return (cairn_record_type_gives(type) || type == CAIRN_RECORD_DELETE) && e->key_bytes != 0 &&
            e->key_bytes <= CAIRN_KEY_BYTES_MAX && e->offset % CAIRN_RECORD_ALIGN == 0;
 }
 

@@ -90,9 +90,7 @@ static cairn_err_t collect(making_t *m)
     cairn_err_t err;
     cairn_walk_begin(&walk, m->segment, CAIRN_SEGMENT_HEADER_BYTES, m->end);
     while ((err = cairn_walk_look(&walk)) == CAIRN_OK) {
-        cairn_record_type_t type = cairn_record_type(&walk.record);
-        if ((type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE) &&
-            !add_place(m, &walk, number++))
+        if (cairn_record_is_data(&walk.record) && !add_place(m, &walk, number++))
             return CAIRN_ERR_NOMEM;
         cairn_walk_step(&walk);
         if (walk.at - asked_at < PIECE_BYTES)

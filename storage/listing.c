@@ -393,7 +393,7 @@ static cairn_err_t look_up(cairn_listing_reader_t *reader, const cairn_key_t *ke
 static cairn_err_t make_row(cairn_listing_reader_t *reader, cairn_segment_t *segment,
                             const cairn_keytable_entry_t *entry, cairn_row_t *row)
 {
-    if (cairn_keytable_type(entry) != CAIRN_RECORD_PUT ||
+    if (!cairn_record_type_gives(cairn_keytable_type(entry)) ||
         has_expired(reader, cairn_keytable_expiry_ms(entry)))
         return CAIRN_ERR_NOT_FOUND;
     cairn_store_t *store = reader->store;
@@ -405,6 +405,8 @@ static cairn_err_t make_row(cairn_listing_reader_t *reader, cairn_segment_t *seg
     row->version = entry->version;
     row->value_bytes = entry->value_bytes;
     row->expiry_ms = cairn_keytable_expiry_ms(entry);
+    if (cairn_keytable_type(entry) == CAIRN_RECORD_LOST)
+        return CAIRN_ERR_DAMAGED;
     return read_record(reader, segment, entry, row);
 }
 

@@ -64,6 +64,11 @@ static void look(void *ctx)
         probe->fault = CAIRN_ERR_DAMAGED;
     else
         l->is_match = cairn_record_has_key(l->record, probe->key);
+    if (!l->is_match || probe->cold || probe->fault != CAIRN_OK ||
+        cairn_record_type(l->record) != CAIRN_RECORD_LOST)
+        return;
+    probe->is_lost = true;
+    probe->fault = CAIRN_ERR_DAMAGED;
 }
 
 bool cairn_probe_match(void *ctx, cairn_loc_t loc)
@@ -128,6 +133,7 @@ static void see(void *ctx)
     see_t *s = ctx;
     s->seen->bytes = cairn_record_bytes(s->record);
     s->seen->expiry_ms = cairn_record_expiry_ms(s->record);
+    s->seen->is_lost = cairn_record_type(s->record) == CAIRN_RECORD_LOST;
 }
 
 bool cairn_probe_see(const cairn_space_t *space, cairn_loc_t loc, cairn_seen_t *seen)

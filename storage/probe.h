@@ -19,6 +19,7 @@ typedef struct st_cairn_probe_t {
      * any key of this fingerprint, and is taken for this one, so that no older value is ever given
      */
     cairn_err_t fault;
+    bool is_lost; /* out: the head is good and says that the rest is lost; the fault is DAMAGED */
 } cairn_probe_t;
 
 /** Whether a location that the index has is that of the record that was seen. */

@@ -62,6 +62,18 @@ cairn_err_t cairn_quarantine_keep(const cairn_dir_t *dir, const char *name, cons
     return err;
 }
 
+cairn_err_t cairn_quarantine_link(const cairn_dir_t *dir, const char *name)
+{
+    int quarantine = open_durably(dir);
+    if (quarantine < 0)
+        return cairn_file_err_of(quarantine);
+    int r = cairn_os->link(dir->fd, name, quarantine);
+    if (r >= 0 || r == -EEXIST)
+        r = cairn_os->sync_dir(quarantine);
+    cairn_os->close(quarantine);
+    return cairn_file_err_of(r);
+}
+
 static bool count_entry(void *ctx, const char *name)
 {
     static const char suffix[] = CAIRN_TMP_SUFFIX;

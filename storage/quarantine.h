@@ -26,6 +26,12 @@ void cairn_quarantine_name(char name[CAIRN_QUARANTINE_NAME_BYTES], const char *s
 cairn_err_t cairn_quarantine_keep(const cairn_dir_t *dir, const char *name, const void *bytes,
                                   uint64_t count);
 
+/**
+ * Keeps a file of the store's directory as it is: a second name, durable when it returns. One that
+ * is there under its name already is that file. Errors: DISK_FULL, NO_FILES, IO.
+ */
+cairn_err_t cairn_quarantine_link(const cairn_dir_t *dir, const char *name);
+
 /** How many files there are. */
 uint64_t cairn_quarantine_count(const cairn_dir_t *dir);
 

@@ -73,6 +73,9 @@ static bool shape_is_valid(const cairn_record_t *r)
         return r->key_bytes >= 1 && r->key_bytes <= CAIRN_KEY_BYTES_MAX &&
                r->meta_bytes <= CAIRN_META_BYTES_MAX &&
                (r->value_bytes == 0 || cairn_record_type(r) == CAIRN_RECORD_PUT);
+    case CAIRN_RECORD_LOST:
+        return r->key_bytes >= 1 && r->key_bytes <= CAIRN_KEY_BYTES_MAX && r->meta_bytes == 0 &&
+               r->value_bytes == 0;
     case CAIRN_RECORD_MARK:
         return r->key_bytes == 0 && r->meta_bytes == 0 && r->value_bytes == sizeof(cairn_mark_t);
     case CAIRN_RECORD_LINK:

@@ -20,7 +20,8 @@ typedef enum en_cairn_record_type_t {
     CAIRN_RECORD_PUT = 1,
     CAIRN_RECORD_DELETE = 2, /* a tombstone: no value */
     CAIRN_RECORD_MARK = 3,   /* opens a group commit; value: cairn_mark_t */
-    CAIRN_RECORD_LINK = 4    /* opens a log segment; value: cairn_link_t */
+    CAIRN_RECORD_LINK = 4,   /* opens a log segment; value: cairn_link_t */
+    CAIRN_RECORD_LOST = 5    /* in the place of a PUT of which only the key is known any more */
 } cairn_record_type_t;
 
 /** the next record belongs to the same atomic batch */
@@ -79,11 +80,17 @@ static inline cairn_record_type_t cairn_record_type(const cairn_record_t *r)
     return (cairn_record_type_t)(r->written >> 48 & 0xff);
 }
 
+/** whether a key has something by it: a value, or the knowledge that it had one */
+static inline bool cairn_record_type_gives(cairn_record_type_t type)
+{
+    return type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_LOST;
+}
+
 /** of a key: what a user has written */
 static inline bool cairn_record_is_data(const cairn_record_t *r)
 {
     cairn_record_type_t type = cairn_record_type(r);
-    return type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE;
+    return cairn_record_type_gives(type) || type == CAIRN_RECORD_DELETE;
 }
 
 static inline uint8_t cairn_record_flags(const cairn_record_t *r)

@@ -160,11 +160,9 @@ void cairn_recovery_stop_reading_ahead(cairn_recovery_t *r)
 static cairn_err_t apply_record(cairn_recovery_t *r, const cairn_recovery_file_t *file, uint64_t at)
 {
     const cairn_record_t *record = (const cairn_record_t *)(file->segment->map + at);
-    cairn_record_type_t type = cairn_record_type(record);
     cairn_loc_t loc = cairn_segment_loc(file->segment, at);
     bool is_covered = record->version <= r->covers_version;
-    if ((type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE) ||
-        (is_covered && !file->is_new_copy))
+    if (!cairn_record_is_data(record) || (is_covered && !file->is_new_copy))
         return CAIRN_OK;
     cairn_key_t key = cairn_key(r->dir->hash_seed, cairn_record_key(record), record->key_bytes);
     if (is_covered)

@@ -104,7 +104,7 @@ static void clear_record(clearing_t *c)
     c->is_valid = cairn_record_head_is_valid(r, c->end - c->at, c->segment->salt, c->at);
     if (!c->is_valid)
         return;
-    if (cairn_record_type(r) == CAIRN_RECORD_PUT) {
+    if (cairn_record_type_gives(cairn_record_type(r))) {
         cairn_key_t key = cairn_key(c->recovery->dir->hash_seed, cairn_record_key(r), r->key_bytes);
         cairn_loc_t here = cairn_segment_loc(c->segment, c->at), old;
         cairn_index_remove(c->recovery->out->index, key.hash, cairn_probe_is_at, &here, &old);

@@ -120,8 +120,7 @@ static cairn_err_t collect(cairn_segment_t *segment, uint64_t from, uint64_t end
     *count = 0;
     cairn_walk_begin(&walk, segment, from, end);
     for (; (err = cairn_walk_look(&walk)) == CAIRN_OK; cairn_walk_step(&walk)) {
-        cairn_record_type_t type = cairn_record_type(&walk.record);
-        if (type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE)
+        if (cairn_record_is_data(&walk.record))
             places[(*count)++].place = (cairn_place_t)(walk.at / CAIRN_RECORD_ALIGN);
     }
     return err == CAIRN_ERR_NOT_FOUND ? CAIRN_OK : err;

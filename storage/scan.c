@@ -107,8 +107,7 @@ static uint64_t accept_batch(cairn_scan_t *scan, uint64_t offset)
 
 static bool accept_copy(cairn_scan_t *scan, const cairn_record_t *r)
 {
-    cairn_record_type_t type = cairn_record_type(r);
-    if ((type != CAIRN_RECORD_PUT && type != CAIRN_RECORD_DELETE) || cairn_record_flags(r) != 0 ||
+    if (!cairn_record_is_data(r) || cairn_record_flags(r) != 0 ||
         r->version <= scan->last_version || !cairn_record_body_is_valid(r))
         return false;
     scan->last_version = r->version;

@@ -86,10 +86,12 @@ static bool is_wanted(cairn_search_t *s)
 {
     const cairn_record_t *r = &s->walk.record;
     cairn_bytes_t prefix = s->options->prefix;
-    if (cairn_record_type(r) != CAIRN_RECORD_PUT || r->version <= s->place->version ||
+    bool is_lost = cairn_record_type(r) == CAIRN_RECORD_LOST; /* it might have been wanted */
+    if (!cairn_record_type_gives(cairn_record_type(r)) || r->version <= s->place->version ||
         r->key_bytes < prefix.count ||
         (prefix.count != 0 && memcmp(cairn_record_key(r), prefix.base, prefix.count) != 0) ||
-        r->value_bytes < s->options->contains.count || has_expired(s, cairn_record_expiry_ms(r)))
+        (!is_lost && r->value_bytes < s->options->contains.count) ||
+        has_expired(s, cairn_record_expiry_ms(r)))
         return false;
     cairn_key_t key = cairn_store_key(s->store, cairn_record_key(r), r->key_bytes);
     return cairn_store_is_live(s->store, s->segment, s->walk.at, &key, r->version);
@@ -105,7 +107,9 @@ static bool take(cairn_search_t *s, cairn_row_t *row)
                          .value_bytes = r->value_bytes,
                          .expiry_ms = cairn_record_expiry_ms(r),
                          .meta = {cairn_record_meta(r), r->meta_bytes},
-                         .err = cairn_walk_value(&s->walk, &s->value)};
+                         .err = cairn_record_type(r) == CAIRN_RECORD_LOST
+                                    ? CAIRN_ERR_DAMAGED
+                                    : cairn_walk_value(&s->walk, &s->value)};
     if (row->err != CAIRN_OK)
         return true;
     row->value = (cairn_bytes_t){s->value.bytes, r->value_bytes};

@@ -301,8 +301,7 @@ cairn_err_t cairn_segment_create(cairn_segment_t **created, cairn_space_t *space
     return CAIRN_OK;
 }
 
-/** what is wrong with a header, or NULL */
-static const char *header_fault(const cairn_segment_header_t *header, const cairn_dir_t *dir)
+const char *cairn_segment_header_fault(const cairn_segment_header_t *header, const cairn_dir_t *dir)
 {
     if (memcmp(header->magic, "CAIRNSEG", 8) != 0)
         return "this is not a segment of cairn";
@@ -419,7 +418,7 @@ cairn_err_t cairn_segment_open(cairn_segment_t **opened, cairn_space_t *space,
     err = read_header(fd, (uint64_t)bytes, &header, how, name, errmsg);
     if (err != CAIRN_OK)
         goto Fail;
-    const char *fault = header_fault(&header, dir);
+    const char *fault = cairn_segment_header_fault(&header, dir);
     if (fault != NULL) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: %s", name, fault);
         err = CAIRN_ERR_CORRUPT;
@@ -486,6 +485,7 @@ void cairn_segment_take_footer(cairn_segment_t *segment, const cairn_segment_foo
     segment->range_last = footer->range_last;
     segment->live_horizon = footer->live_horizon;
     segment->dropped_version = footer->dropped_version;
+    segment->loss = footer->loss;
     segment->sealed_ms = footer->sealed_ms;
 }
 
@@ -549,7 +549,7 @@ void cairn_segment_count(cairn_segment_t *segment, const cairn_record_t *record)
     if (type == CAIRN_RECORD_MARK)
         return;
     counts->fold = (counts->fold << 1 | counts->fold >> 63) ^ record->head_sum;
-    if (type == CAIRN_RECORD_PUT) {
+    if (cairn_record_type_gives(type)) {
         count_put(counts, cairn_record_expiry_ms(record));
     } else if (type == CAIRN_RECORD_DELETE) {
         ++counts->deletes;

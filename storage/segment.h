@@ -47,9 +47,10 @@ static_assert(offsetof(cairn_segment_header_t, segment_bytes) == 64, "docs/FORMA
 static_assert(offsetof(cairn_segment_header_t, sum) == 4088, "docs/FORMAT.md");
 
 typedef enum en_cairn_seal_reason_t {
-    CAIRN_SEAL_ROLL = 1,      /* it was full */
-    CAIRN_SEAL_RECOVERY = 2,  /* a torn tail was cut, or a crash came between roll and seal */
-    CAIRN_SEAL_COMPACTION = 3 /* it was made by compaction */
+    CAIRN_SEAL_ROLL = 1,       /* it was full */
+    CAIRN_SEAL_RECOVERY = 2,   /* a torn tail was cut, or a crash came between roll and seal */
+    CAIRN_SEAL_COMPACTION = 3, /* it was made by compaction */
+    CAIRN_SEAL_SALVAGE = 4     /* by a salvage, of what could be proven of a damaged one */
 } cairn_seal_reason_t;
 
 /** what a segment holds; kept while it is written, frozen in the footer */
@@ -65,6 +66,14 @@ typedef struct st_cairn_segment_counts_t {
     cairn_chain_t chain;
 } cairn_segment_counts_t;
 
+/** what a salvage has not found again of the versions that a segment covers */
+typedef struct st_cairn_loss_t {
+    uint64_t keys;     /* LOST records among its own */
+    uint64_t versions; /* of which not even the key is known, at most so many, */
+    uint64_t first;    /* the first one of them; 0 if there is none */
+    uint64_t last;
+} cairn_loss_t;
+
 typedef struct st_cairn_segment_footer_t {
     char magic[8]; /* "CAIRNEND" */
     uint64_t salt;
@@ -77,7 +86,8 @@ typedef struct st_cairn_segment_footer_t {
     uint32_t reserved;
     uint64_t range_last;      /* the last version it covers; in a log segment counts.last_version */
     uint64_t dropped_version; /* highest of a delete or expired value that is gone from its range */
-    uint8_t zeroes[96];
+    cairn_loss_t loss;
+    uint8_t zeroes[64];
     uint64_t sum; /* XXH3-64 of the 248 bytes before */
 } cairn_segment_footer_t;
 static_assert(sizeof(cairn_segment_counts_t) == 80, "docs/FORMAT.md");
@@ -85,6 +95,7 @@ static_assert(sizeof(cairn_segment_footer_t) == CAIRN_SEGMENT_FOOTER_BYTES, "doc
 static_assert(offsetof(cairn_segment_footer_t, counts) == 32, "docs/FORMAT.md");
 static_assert(offsetof(cairn_segment_footer_t, live_horizon) == 112, "docs/FORMAT.md");
 static_assert(offsetof(cairn_segment_footer_t, range_last) == 136, "docs/FORMAT.md");
+static_assert(offsetof(cairn_segment_footer_t, loss) == 152, "docs/FORMAT.md");
 static_assert(offsetof(cairn_segment_footer_t, sum) == 248, "docs/FORMAT.md");
 
 typedef struct st_cairn_space_t cairn_space_t;
@@ -106,12 +117,14 @@ typedef struct st_cairn_segment_t {
     uint64_t range_last;
     uint64_t live_horizon;
     uint64_t dropped_version;
+    cairn_loss_t loss;
     uint64_t sealed_ms;
     /* where the published records end. Release by the writer after the records behind it may be
      * read; acquire by anyone who walks the segment */
     _Atomic uint64_t end;
     _Atomic uint64_t written;    /* what the file really has: end, and what is being synced */
     _Atomic uint64_t dead_bytes; /* of records that the index no longer points to; relaxed */
+    _Atomic uint64_t lost_keys;  /* LOST records that the index points to; relaxed */
     _Atomic bool sealed;         /* release by maintenance or upkeep, acquire by those who care */
     _Atomic bool is_damaged;     /* something in it has been found to be; relaxed */
     /* readers that still send from the map; relaxed increments under the protection of QSBR,

@@ -138,6 +138,7 @@ cairn_err_t cairn_segment_build_add(cairn_segment_build_t *build, const cairn_re
         err = put(build, rest, bytes - CAIRN_RECORD_HEAD_BYTES);
     if (err == CAIRN_OK)
         cairn_segment_count(build->segment, &covered.head);
+    build->lost_keys += cairn_record_type(head) == CAIRN_RECORD_LOST;
     return err;
 }
 
@@ -151,8 +152,10 @@ static cairn_err_t write_footer(cairn_segment_build_t *build, const cairn_segmen
 {
     cairn_segment_t *segment = build->segment;
     segment->counts.chain = range->chain;
-    cairn_segment_footer_t footer = cairn_segment_footer(segment, build->at, CAIRN_SEAL_COMPACTION);
+    cairn_segment_footer_t footer = cairn_segment_footer(segment, build->at, range->reason);
     footer.range_last = range->last;
+    footer.loss = range->loss;
+    footer.loss.keys = build->lost_keys;
     footer.live_horizon = range->live_horizon;
     footer.dropped_version = range->dropped_version;
     cairn_segment_sum_footer(&footer);
@@ -194,6 +197,8 @@ cairn_err_t cairn_segment_build_end(cairn_segment_build_t *build, cairn_space_t 
     if (err != CAIRN_OK)
         return err;
     atomic_store_explicit(&segment->written, build->at, memory_order_relaxed);
+    /* the index is about to be pointed to them */
+    atomic_store_explicit(&segment->lost_keys, build->lost_keys, memory_order_relaxed);
     atomic_store_explicit(&segment->end, build->at, memory_order_release);
     atomic_store_explicit(&segment->sealed, true, memory_order_release);
     err = take_place(build);

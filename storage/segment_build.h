@@ -1,9 +1,9 @@
 /*
  * storage/segment_build.h - a segment that is made whole, aside, and then takes its place.
  *
- * Compaction's output: records are added in order of version, the footer ends it, and only when all
- * of it is on disk does the file get the name under which the store knows it. Until then it has a
- * name that an open removes.
+ * The output of compaction, or of a salvage: records are added in order of version, the footer ends
+ * it, and only when all of it is on disk does the file get the name under which the store knows it.
+ * Until then it has a name that an open removes.
  *
  * Threads: one that is registered with QSBR and online; it goes offline while it waits for the
  * disk.
@@ -19,6 +19,7 @@ typedef struct st_cairn_segment_build_t {
     uint64_t at;              /* where the next record will lie */
     uint8_t *buffer;          /* what is not in the file yet: `used` bytes that end at `at` */
     size_t used;
+    uint64_t lost_keys; /* LOST records added */
     char tmp_name[CAIRN_SEGMENT_NAME_BYTES + sizeof(CAIRN_TMP_SUFFIX)];
 } cairn_segment_build_t;
 
@@ -28,6 +29,8 @@ typedef struct st_cairn_segment_range_t {
     uint64_t live_horizon;
     uint64_t dropped_version;
     cairn_chain_t chain;
+    cairn_loss_t loss; /* but for the keys, which are counted as they are added */
+    cairn_seal_reason_t reason;
 } cairn_segment_range_t;
 
 /**
@@ -42,9 +45,9 @@ cairn_err_t cairn_segment_build_begin(cairn_segment_build_t *build, const cairn_
 bool cairn_segment_build_fits(const cairn_segment_build_t *build, uint64_t bytes);
 
 /**
- * Adds a copy of a record, a PUT or DELETE, that fits: its head says where it lies now and that it
- * belongs to no batch, the rest stays. `head` is the record's, `rest` what follows it, padding
- * included; it may lie in a map: a page that the disk cannot deliver is IO.
+ * Adds a copy of a record, a PUT, DELETE or LOST, that fits: its head says where it lies now and
+ * that it belongs to no batch, the rest stays. `head` is the record's, `rest` what follows it,
+ * padding included; it may lie in a map: a page that the disk cannot deliver is IO.
  *
  * Errors: DISK_FULL, IO.
  */

@@ -6,6 +6,10 @@
 
 #include "storage/segment.h"
 
+/** What is wrong with a segment's header, or NULL. */
+const char *cairn_segment_header_fault(const cairn_segment_header_t *header,
+                                       const cairn_dir_t *dir);
+
 /** A segment of a file, which it owns; NULL when there is no memory. It has no slot yet. */
 cairn_segment_t *cairn_segment_new(int fd, uint64_t bytes);
 

@@ -43,6 +43,7 @@ typedef struct st_cairn_store_options_t {
     /* that segments may take together, on disk or in memory; 0: as many as there are. At least four
      * times segment_bytes */
     uint64_t max_bytes;
+    bool salvage;                    /* what is damaged is made to open, storage/salvage.h */
     bool no_compaction;              /* nothing is rewritten, however much of it is dead */
     uint64_t tombstone_retention_ms; /* compaction keeps deletes so long, for feeds */
     bool upkeep_by_hand;             /* no upkeep thread: cairn_store_upkeep() does its work */
@@ -198,6 +199,7 @@ typedef struct st_cairn_seen_t {
     uint64_t salt; /* of its segment: another one may have come to lie there */
     uint64_t bytes;
     uint64_t expiry_ms;
+    bool is_lost; /* it only says that there was a value */
 } cairn_seen_t;
 
 struct st_cairn_write_t {
@@ -395,7 +397,7 @@ typedef struct st_cairn_store_stats_t {
 uint64_t cairn_store_last_version(const cairn_store_t *store);
 
 /** Threads: any registered. */
-void cairn_store_damage(const cairn_store_t *store, cairn_damage_t *damage);
+void cairn_store_damage(cairn_store_t *store, cairn_damage_t *damage);
 
 /** Whether a write or sync of the log has failed: the store is read-only. Threads: any. */
 bool cairn_store_has_failed(const cairn_store_t *store);

@@ -16,6 +16,7 @@
 
 #include "storage/checkpoint.h"
 #include "storage/guard.h"
+#include "storage/lost.h"
 #include "storage/os.h"
 #include "storage/quarantine.h"
 #include "storage/scan.h"
@@ -129,13 +130,12 @@ static const char *state_of(const cairn_survey_piece_t *piece)
 static const char *type_of(const cairn_record_t *r)
 {
     static const char *const types[] = {
-        [CAIRN_RECORD_PUT] = "put",
-        [CAIRN_RECORD_DELETE] = "delete",
-        [CAIRN_RECORD_MARK] = "mark",
-        [CAIRN_RECORD_LINK] = "link",
+        [CAIRN_RECORD_PUT] = "put",   [CAIRN_RECORD_DELETE] = "delete",
+        [CAIRN_RECORD_MARK] = "mark", [CAIRN_RECORD_LINK] = "link",
+        [CAIRN_RECORD_LOST] = "lost",
     };
     cairn_record_type_t type = cairn_record_type(r);
-    return type >= CAIRN_RECORD_PUT && type <= CAIRN_RECORD_LINK ? types[type] : "record";
+    return type >= CAIRN_RECORD_PUT && type <= CAIRN_RECORD_LOST ? types[type] : "record";
 }
 
 static void tell_record(const inspection_t *in, const cairn_survey_piece_t *piece)
@@ -256,10 +256,12 @@ static void survey(inspection_t *in, uint64_t end)
     tell_progress(in, 0);
     while (!in->verify->is_cancelled && cairn_survey_next(&survey, &piece)) {
         tell_record(in, &piece);
+        if (piece.kind == CAIRN_SURVEY_WHOLE && cairn_record_is_data(piece.record))
+            cairn_verify_note_lost(in->verify, piece.record);
         if (piece.kind != CAIRN_SURVEY_WHOLE)
             take_damaged(in, &piece);
         else if (in->is_broken)
-            in->file.records += cairn_record_type(piece.record) <= CAIRN_RECORD_DELETE;
+            in->file.records += cairn_record_is_data(piece.record);
         else
             take_whole(in, &piece);
         if (survey.at - in->told >= AHEAD_BYTES)
@@ -414,6 +416,8 @@ static void end_file(inspection_t *in, const cairn_verify_name_t *name)
     if (is_used && is_in_order && !is_superseded) {
         check_place(in);
         take_place(in);
+        cairn_lost_add(&v->result->damage, &in->segment->loss, in->file.first_version,
+                       in->segment->generation);
     }
     cairn_verify_count_file(v, &in->file);
 }
@@ -536,6 +540,9 @@ cairn_err_t cairn_store_verify(const cairn_verify_options_t *options, cairn_veri
     err = list_names(&v);
     if (err == CAIRN_OK)
         err = verify_all(&v);
+    cairn_verify_end_lost(&v);
+    if (v.is_out_of_memory)
+        err = CAIRN_ERR_NOMEM;
     if (v.space != NULL)
         cairn_space_destroy(v.space);
     cairn_os->free(v.names);

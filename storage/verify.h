@@ -16,8 +16,9 @@ typedef struct st_cairn_verify_record_t {
     uint64_t offset, end; /* in the file */
     const char *state;    /* "whole", "damaged content", "damaged head", "unreadable" */
     bool is_damaged;
-    const char *type; /* "put", "delete", "mark", "link"; NULL where nothing is known, nor below */
-    bool more;        /* the next one belongs to the same atomic batch */
+    const char
+        *type; /* "put", "delete", "mark", "link", "lost"; NULL where nothing is known, nor below */
+    bool more; /* the next one belongs to the same atomic batch */
     uint64_t version; /* 0 where only the key is proven */
     uint64_t written_ms, expiry_ms;
     const void *key;

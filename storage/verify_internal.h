@@ -22,6 +22,18 @@ typedef struct st_cairn_verify_place_t {
     bool is_known; /* nothing before it was missing or damaged */
 } cairn_verify_place_t;
 
+/** a key that has been lost, by its hash */
+typedef struct st_cairn_verify_lost_key_t {
+    uint64_t hash;
+    uint64_t version; /* of its newest record; 0: there is no key here */
+    bool is_mended;
+} cairn_verify_lost_key_t;
+
+typedef struct st_cairn_verify_lost_t {
+    cairn_verify_lost_key_t *keys; /* `room` places for them, a power of two */
+    size_t count, room;
+} cairn_verify_lost_t;
+
 typedef struct st_cairn_verify_t {
     const cairn_verify_options_t *options;
     cairn_verify_result_t *result;
@@ -32,7 +44,8 @@ typedef struct st_cairn_verify_t {
     uint64_t bytes_total, bytes_done;
     cairn_verify_place_t place;
     bool is_cancelled;
-    bool is_out_of_memory; /* while names were collected */
+    bool is_out_of_memory; /* while names, or keys, were collected */
+    cairn_verify_lost_t lost;
     char *errmsg;
 } cairn_verify_t;
 
@@ -41,6 +54,10 @@ void cairn_verify_count_file(cairn_verify_t *v, const cairn_verify_file_t *file)
 
 /** So many bytes more have been looked at; false: stop. `ctx` is the cairn_verify_t. */
 bool cairn_verify_tell_progress(void *ctx, uint64_t bytes);
+
+/** Takes a record that is whole into what is known of lost keys, and counts these in the end. */
+void cairn_verify_note_lost(cairn_verify_t *v, const cairn_record_t *r);
+void cairn_verify_end_lost(cairn_verify_t *v);
 
 /**
  * Checks the key table of a sealed segment, if it has one: each block, and each entry against the

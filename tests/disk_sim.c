@@ -618,6 +618,7 @@ static int open_locked(disk_sim_t *disk, const char *name, int flags)
         inode->memory = memfd_create("disk", MFD_CLOEXEC);
         if (inode->memory < 0)
             abort();
+        inode->is_directory = (flags & O_DIRECTORY) != 0;
         change_names(disk, name, "", inode);
     } else if (changes) {
         set_length(inode, 0);
@@ -639,11 +640,10 @@ static int sim_make_dir(int dir, const char *name)
     disk_sim_t *disk = disk_of(dir);
     if (find_name(&disk->names, name) != NULL)
         return leave(disk, -EEXIST);
-    int fd = open_locked(disk, name, O_RDWR | O_CREAT);
+    int fd = open_locked(disk, name, O_RDWR | O_CREAT | O_DIRECTORY);
     if (fd < 0)
         return leave(disk, fd);
     handle_t *handle = handle_of(disk, fd);
-    handle->inode->is_directory = true;
     release(disk, handle->inode);
     *handle = (handle_t){0};
     return leave(disk, 0);

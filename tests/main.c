@@ -51,6 +51,7 @@ static const suite_t suites[] = {
     {"verify", suite_verify},
     {"scrub", suite_scrub},
     {"suspect", suite_suspect},
+    {"salvage", suite_salvage},
     {"batch", suite_batch},
     {"batch_crash", suite_batch_crash},
     {"existed", suite_existed},

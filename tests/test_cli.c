@@ -59,6 +59,21 @@ static void accepted(cairn_config_t *config, char *const *argv)
 
 /* ---- the command line ---- */
 
+static void salvage_is_a_flag_and_nothing_else(void)
+{
+    cairn_config_t config;
+    const char *yaml = "salvage: yes\n";
+
+    ACCEPTED(&config, "--workers", "2");
+    CU_ASSERT_FALSE(config.salvage);
+    cairn_config_dispose(&config);
+    ACCEPTED(&config, "--salvage", "--workers", "2");
+    CU_ASSERT_TRUE(config.salvage);
+    cairn_config_dispose(&config);
+    scratch_write(yaml, strlen(yaml));
+    CU_ASSERT_PTR_NOT_NULL(strstr(REFUSED("--config", scratch_file()), "salvage"));
+}
+
 static void flags_win_over_the_file_wherever_they_stand(void)
 {
     cairn_config_t config;
@@ -113,6 +128,7 @@ static void a_wrong_command_line_is_refused(void)
         same(REFUSED("-w"), "stray argument \"-w\"; every option is --NAME VALUE" SEE_HELP));
     CU_ASSERT_TRUE(
         same(REFUSED("--", "x"), "stray argument \"--\"; every option is --NAME VALUE" SEE_HELP));
+    CU_ASSERT_TRUE(same(REFUSED("--salvage=yes"), "--salvage takes no value" SEE_HELP));
     scratch_write("", 0);
     CU_ASSERT_TRUE(same(REFUSED("--config", scratch_file(), "--config", scratch_file()),
                         "--config is given twice; one file holds all options" SEE_HELP));
@@ -220,6 +236,7 @@ void suite_cli(void)
 
     CU_add_test(s, "flags win over the file wherever they stand",
                 flags_win_over_the_file_wherever_they_stand);
+    CU_add_test(s, "salvage is a flag, and nothing else", salvage_is_a_flag_and_nothing_else);
     CU_add_test(s, "every key is a flag, and --data is the path", every_key_is_a_flag);
     CU_add_test(s, "a wrong command line is refused with what is wrong",
                 a_wrong_command_line_is_refused);

@@ -2,7 +2,8 @@
  * Is damage to what was synced noticed, or harmless, whatever it is?
  *
  * A store of a few small segments, closed or cut, of which each bit is flipped and which is cut at
- * each byte, file by file: it is refused, or every key gives exactly what was put or an error.
+ * each byte, file by file: it is refused, or every key gives exactly what was put or an error. What
+ * is not harmless is salvaged, with the power being cut on the way.
  * `make test` takes a sample, CAIRN_SOAK=1 all of it.
  */
 #include <CUnit/CUnit.h>
@@ -90,12 +91,17 @@ static size_t small_bytes(uint64_t version)
     return version * 37 % 700;
 }
 
+/** the first ones stay, in segments that are sealed */
+static unsigned small_key(uint64_t version)
+{
+    return (unsigned)(version <= SMALL_STAY ? SMALL_KEYS - version : version * 5 % SMALL_CHANGE);
+}
+
 static void write_small(fixture_t *f, small_t *small)
 {
     for (uint64_t v = 1; v <= SMALL_WRITES; ++v) {
         char room[16];
-        /* the first ones stay, in segments that are sealed */
-        unsigned key = (unsigned)(v <= SMALL_STAY ? SMALL_KEYS - v : v * 5 % SMALL_CHANGE);
+        unsigned key = small_key(v);
         bool is_delete = v % 7 == 0 && small->versions[key] != 0;
         cairn_bytes_t value = {value_pool + v * VALUE_STEP, small_bytes(v)};
         outcome_t outcome =
@@ -137,42 +143,119 @@ static void make_small(small_t *small, end_t end)
 
 typedef struct st_verdicts_t {
     uint64_t tried, refused, damaged, harmless, wrong;
+    uint64_t salvaged, stale; /* keys with an older value, where the store says that one is lost */
 } verdicts_t;
 
-/** every key gives exactly what was put, or an error that says it cannot */
-static void read_small(fixture_t *f, const uint64_t *versions, verdicts_t *v)
+/** a key gives exactly what was put, or an error that says it cannot */
+static void read_one(fixture_t *f, unsigned key, const uint64_t *versions, verdicts_t *v)
 {
-    unsigned errors = 0, wrong = 0;
-    for (unsigned key = 0; key < SMALL_KEYS; ++key) {
-        char room[16];
-        cairn_value_t value;
-        uint64_t n = versions[key];
-        cairn_err_t err = fixture_get(f, key_of(key, room), &value);
-        if (err == CAIRN_ERR_DAMAGED || err == CAIRN_ERR_IO)
-            ++errors;
-        else if (n == 0)
-            wrong += err != CAIRN_ERR_NOT_FOUND;
-        else
-            wrong += err != CAIRN_OK || value.version != n || value.count != small_bytes(n) ||
-                     memcmp(value.bytes, value_pool + n * VALUE_STEP, value.count) != 0;
-    }
-    ++*(wrong != 0 ? &v->wrong : errors != 0 ? &v->damaged : &v->harmless);
+    char room[16];
+    cairn_value_t value;
+    uint64_t n = versions[key];
+    cairn_err_t err = fixture_get(f, key_of(key, room), &value);
+    if (err == CAIRN_ERR_DAMAGED || err == CAIRN_ERR_IO)
+        ++v->damaged;
+    else if (n == 0)
+        v->wrong += err != CAIRN_ERR_NOT_FOUND;
+    else
+        v->wrong += err != CAIRN_OK || value.version != n || value.count != small_bytes(n) ||
+                    memcmp(value.bytes, value_pool + n * VALUE_STEP, value.count) != 0;
 }
 
-/** opens a damaged copy, looks, and throws it away; whether nothing wrong was read */
+/** whether a key is damaged */
+static bool read_small(fixture_t *f, const uint64_t *versions, verdicts_t *v)
+{
+    verdicts_t all = {0};
+    for (unsigned key = 0; key < SMALL_KEYS; ++key)
+        read_one(f, key, versions, &all);
+    ++*(all.wrong != 0 ? &v->wrong : all.damaged != 0 ? &v->damaged : &v->harmless);
+    return all.damaged != 0;
+}
+
+/* ---------------------------------------------------------------- salvaging it */
+
+/** the version of the last write of a key, also where that was a delete */
+static uint64_t last_write(unsigned key)
+{
+    uint64_t last = 0;
+    for (uint64_t n = 1; n <= SMALL_WRITES; ++n)
+        last = small_key(n) == key ? n : last;
+    return last;
+}
+
+/**
+ * Of a salvaged store: each key gives what was put, or an error; or, if its last version is among
+ * those that the store says are lost, what it had before.
+ */
+static bool is_salvaged(fixture_t *f, const uint64_t *versions, verdicts_t *v)
+{
+    cairn_damage_t damage;
+    char why[CAIRN_ERRMSG_BYTES];
+    cairn_store_damage(f->store, &damage);
+    bool is_right = cairn_damage_text(&damage, why);
+    for (unsigned key = 0; key < SMALL_KEYS; ++key) {
+        verdicts_t one = {0};
+        uint64_t last = last_write(key);
+        read_one(f, key, versions, &one);
+        bool is_said =
+            damage.lost_versions != 0 && last >= damage.lost_first && last <= damage.lost_last;
+        v->stale += one.wrong != 0 && is_said;
+        is_right &= one.wrong == 0 || is_said;
+    }
+    return is_right;
+}
+
+/** that file is for a backup to have */
+static bool is_about_store(const fixture_t *f)
+{
+    return strstr(f->errmsg, "/STORE: not written") != NULL ||
+           strstr(f->errmsg, "there are segments but no STORE") != NULL;
+}
+
+/** salvages it, with the power being cut at this change; then all of it */
+static void salvage(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
+{
+    disk_sim_plan_t plan = {.cut_at = 1 + v->tried % 40};
+    fixture_t f = small_fixture(damaged);
+    bool is_right = true;
+    f.options.salvage = true;
+    for (int i = 0; i < 2 && is_right; ++i) {
+        disk_sim_cut(damaged);
+        disk_sim_start(damaged, &plan, 0);
+        cairn_err_t err = fixture_open(&f);
+        is_right =
+            err == CAIRN_OK || (plan.cut_at != 0 && disk_sim_is_off(damaged)) || is_about_store(&f);
+        if (err == CAIRN_OK) {
+            is_right = disk_sim_is_off(damaged) || is_salvaged(&f, versions, v);
+            fixture_close(&f);
+        }
+        plan.cut_at = 0;
+    }
+    if (!is_right)
+        printf("\n    salvaged, with a cut at change %llu: wrong %s\n",
+               (unsigned long long)(1 + v->tried % 40), f.errmsg);
+    ++v->salvaged;
+    v->wrong += !is_right;
+}
+
+/** opens a damaged copy, looks, salvages it if that shows, and throws it away; whether nothing
+ * wrong was read */
 static bool judge(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
 {
     static const disk_sim_plan_t nothing;
     uint64_t wrong = v->wrong;
+    bool is_damaged = true;
     fixture_t f = small_fixture(damaged);
     disk_sim_start(damaged, &nothing, 0);
     ++v->tried;
     if (fixture_open(&f) == CAIRN_OK) {
-        read_small(&f, versions, v);
+        is_damaged = read_small(&f, versions, v);
         fixture_close(&f);
     } else {
         ++v->refused;
     }
+    if (is_damaged)
+        salvage(damaged, versions, v);
     disk_sim_destroy(damaged);
     return v->wrong == wrong;
 }
@@ -292,6 +375,8 @@ static void damage_all(const small_t *small, void (*damage)(lane_t *lane), verdi
         sum->damaged += lanes[i].verdicts.damaged;
         sum->harmless += lanes[i].verdicts.harmless;
         sum->wrong += lanes[i].verdicts.wrong;
+        sum->salvaged += lanes[i].verdicts.salvaged;
+        sum->stale += lanes[i].verdicts.stale;
     }
 }
 
@@ -306,10 +391,12 @@ static void damage_is_noticed_or_harmless(void (*damage)(lane_t *lane))
         CU_ASSERT_EQUAL(v.harmless, 1);
         damage_all(&small, damage, &v);
         printf("\n    %s: tried %llu, refused to open %llu, read as damaged %llu, harmless %llu, "
-               "wrong %llu",
+               "wrong %llu; salvaged %llu, keys older where a version is said to be lost %llu",
                names[end], (unsigned long long)v.tried, (unsigned long long)v.refused,
                (unsigned long long)v.damaged, (unsigned long long)v.harmless,
-               (unsigned long long)v.wrong);
+               (unsigned long long)v.wrong, (unsigned long long)v.salvaged,
+               (unsigned long long)v.stale);
+        CU_ASSERT_EQUAL(v.salvaged, v.refused + v.damaged);
         CU_ASSERT(v.refused + v.damaged > v.tried / 8);
         CU_ASSERT_EQUAL(v.wrong, 0);
         disk_sim_destroy(small.disk);

@@ -117,7 +117,8 @@ static void impossible_shapes_are_no_records(void)
     page_t page;
     for (unsigned type = 0; type < 256; ++type) {
         lay(&page, (cairn_record_type_t)type, "key", "", "");
-        bool valid = type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE;
+        bool valid =
+            type == CAIRN_RECORD_PUT || type == CAIRN_RECORD_DELETE || type == CAIRN_RECORD_LOST;
         CU_ASSERT_EQUAL(shape_is_taken(&page), valid);
     }
     for (unsigned flags = 0; flags < 256; ++flags) {
@@ -126,6 +127,10 @@ static void impossible_shapes_are_no_records(void)
         CU_ASSERT_EQUAL(shape_is_taken(&page), flags <= CAIRN_RECORD_MORE);
     }
     lay(&page, CAIRN_RECORD_DELETE, "key", "", "v");
+    CU_ASSERT_FALSE(shape_is_taken(&page));
+    lay(&page, CAIRN_RECORD_LOST, "key", "", "v");
+    CU_ASSERT_FALSE(shape_is_taken(&page));
+    lay(&page, CAIRN_RECORD_LOST, "key", "meta", "");
     CU_ASSERT_FALSE(shape_is_taken(&page));
     lay(&page, CAIRN_RECORD_PUT, "", "", "v");
     CU_ASSERT_FALSE(shape_is_taken(&page));
