@@ -306,6 +306,86 @@ static void a_full_queue_is_told(void)
     CU_ASSERT_EQUAL(site_end(&site), 0);
 }
 
+/* ---------------------------------------------------------------- memory */
+
+#define ROOM_VALUE_BYTES 4000
+#define ROOM_WAIT_MS 20000
+
+static int put_numbered(http_conn_t *conn, int number)
+{
+    char target[32], value[ROOM_VALUE_BYTES];
+    memset(value, 'v', sizeof(value));
+    snprintf(target, sizeof(target), "/v1/kv/room%d", number);
+    return exchange_status(conn, "PUT", target, NULL, value, sizeof(value));
+}
+
+static bool is_within(const site_t *site, size_t limit)
+{
+    int64_t bytes = stat_of(site, "disk_bytes");
+    return bytes > 0 && bytes <= (int64_t)limit;
+}
+
+/* until compaction has made room for it; the status of the last try, the tries that had none */
+static int put_when_there_is_room(http_conn_t *conn, int number, int *refused)
+{
+    int status = put_numbered(conn, number);
+    for (int waited = 0; status == 507 && waited < ROOM_WAIT_MS; waited += 5) {
+        ++*refused;
+        sleep_ms(5);
+        status = put_numbered(conn, number);
+    }
+    return status;
+}
+
+/* what is replaced makes room again and again; what stays is refused when there is none left, and
+ * what is deleted makes room for more, all without a restart */
+static void memory_has_a_limit(void)
+{
+    enum { KEYS = 300, OVERWRITES = 6000 };
+    static const char *const extra[] = {"--storage.max_bytes", "4MiB", "--storage.segment_bytes",
+                                        "256KiB", NULL};
+    site_t site;
+    http_conn_t conn;
+    http_response_t res;
+    int status = 201, count = KEYS, refused = 0;
+    char target[32];
+    CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, extra), 0);
+    site_open(&site, &conn);
+    for (int i = 0; i < OVERWRITES; ++i) /* 24 MB through 4 MiB */
+        CU_ASSERT_EQUAL_FATAL(put_when_there_is_room(&conn, i % KEYS, &refused) / 100, 2);
+    CU_ASSERT(is_within(&site, 4 * MIB));
+    while (count < 2000 && (status = put_numbered(&conn, count)) == 201)
+        ++count;
+    CU_ASSERT_EQUAL(status, 507);
+    snprintf(target, sizeof(target), "/v1/kv/room%d", count);
+    exchange(&conn, "PUT", target, NULL, "v", 1, &res);
+    CU_ASSERT(res.status == 201 || is_problem(&res, 507, "disk_full"));
+    http_response_dispose(&res);
+    for (int i = 0; i < count; ++i) { /* reads go on */
+        snprintf(target, sizeof(target), "/v1/kv/room%d", i);
+        CU_ASSERT_EQUAL(exchange_status(&conn, "GET", target, NULL, NULL, 0), 200);
+        if (i % 4 == 0)
+            continue;
+        int deleted = 507;
+        for (int waited = 0; deleted == 507 && waited < ROOM_WAIT_MS; waited += 5) {
+            deleted = exchange_status(&conn, "DELETE", target, NULL, NULL, 0);
+            if (deleted == 507)
+                sleep_ms(5);
+        }
+        CU_ASSERT_EQUAL_FATAL(deleted, 204);
+    }
+    for (int i = 0; i < count / 2; ++i)
+        CU_ASSERT_EQUAL_FATAL(put_when_there_is_room(&conn, 10000 + i, &refused), 201);
+    for (int i = 0; i < count; i += 4) {
+        snprintf(target, sizeof(target), "/v1/kv/room%d", i);
+        CU_ASSERT_EQUAL(exchange_status(&conn, "GET", target, NULL, NULL, 0), 200);
+    }
+    CU_ASSERT(is_within(&site, 4 * MIB));
+    printf("(%d keys fitted; %d puts had to wait) ", count, refused);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(&site), 0);
+}
+
 void suite_http_limits(void)
 {
     CU_pSuite s = CU_add_suite("http_limits: one client against the others", NULL, NULL);
@@ -313,5 +393,6 @@ void suite_http_limits(void)
     CU_add_test(s, "bodies that arrive together are bounded", bodies_are_bounded);
     CU_add_test(s, "the limit of connections is for all workers", the_limit_is_for_all_workers);
     CU_add_test(s, "thousands of requests on one connection leave room", a_pipeline_leaves_room);
+    CU_add_test(s, "a store in memory has a limit, and lives with it", memory_has_a_limit);
     CU_add_test(s, "a full queue is told, and nothing is counted twice", a_full_queue_is_told);
 }
