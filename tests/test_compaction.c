@@ -18,6 +18,7 @@
 #include "storage/store_internal.h"
 #include "tests/fault_os.h"
 #include "tests/histories.h"
+#include "tests/later.h"
 #include "tests/seed.h"
 #include "tests/suites.h"
 
@@ -36,28 +37,16 @@
 
 static const cairn_bytes_t nothing;
 
-/* ---------------------------------------------------------------- a clock on hand */
-
-static _Atomic uint64_t later_by_ms;
-
-static uint64_t later_ms(void)
-{
-    return cairn_os_real.now_ms() + later_by_ms;
-}
-
 static int set_up(void)
 {
-    static cairn_os_t os;
     fault_os_install();
-    os = *cairn_os;
-    os.now_ms = later_ms;
-    later_by_ms = 0;
-    cairn_os = &os;
+    later_install();
     return 0;
 }
 
 static int tear_down(void)
 {
+    later_remove();
     fault_os_remove();
     return 0;
 }
@@ -259,7 +248,7 @@ static void step(model_t *m)
     else if (dice < 970)
         write_batch(m);
     else if (dice < 985)
-        later_by_ms += random_below(&m->random, TTL_MS_MAX);
+        later_by(random_below(&m->random, TTL_MS_MAX));
     else if (dice < 995)
         upkeep(m);
     else if (dice < 997)

@@ -16,6 +16,7 @@
 #include "storage/os.h"
 #include "storage/store_internal.h"
 #include "tests/fault_os.h"
+#include "tests/later.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
@@ -41,35 +42,16 @@
 /** longer than a failed compaction waits for its next try */
 #define RETRY_MS 6000
 
-/* the clocks are the test's: nobody waits for what is to expire, or to be tried again */
-static _Atomic uint64_t later_by_ms;
-static const cairn_os_t *beneath;
-static cairn_os_t staged;
-
-static uint64_t now_ms(void)
-{
-    return beneath->now_ms() + later_by_ms;
-}
-
-static uint64_t coarse_ms(void)
-{
-    return beneath->coarse_ms() + later_by_ms;
-}
-
 static int set_up(void)
 {
     fault_os_install();
-    beneath = cairn_os;
-    staged = *cairn_os;
-    staged.now_ms = now_ms;
-    staged.coarse_ms = coarse_ms;
-    cairn_os = &staged;
-    later_by_ms = 0;
+    later_install();
     return 0;
 }
 
 static int tear_down(void)
 {
+    later_remove();
     fault_os_remove();
     return 0;
 }
@@ -205,7 +187,7 @@ static void make_origin(fixture_t *f, model_t *m, bool has_checkpoint)
     fault_os_wait_until_quiet();
     cairn_store_upkeep(f->store);
     CU_ASSERT_EQUAL(fixture_close(f), CAIRN_OK);
-    later_by_ms += TTL_MS + 1;
+    later_by(TTL_MS + 1);
 }
 
 /** what it does after an open is not among the steps; nothing is written, so there is no idle mark
@@ -362,7 +344,7 @@ static bool fail_one(const fixture_t *origin, const model_t *begin, fault_functi
     write_late(&f, &m);
     fault_os_reset();
     if (!cairn_store_has_failed(f.store)) {
-        later_by_ms += RETRY_MS;
+        later_by(RETRY_MS);
         compact(&f);
         check(&f, &m, false, when);
         CU_ASSERT(compactions(&f) != 0);

@@ -17,38 +17,21 @@
 #include "storage/record.h"
 #include "storage/segment.h"
 #include "tests/fault_os.h"
+#include "tests/later.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
 
-/* the clocks are the test's: nobody waits for what is to expire */
-static _Atomic uint64_t later_by_ms;
-static const cairn_os_t *beneath;
-static cairn_os_t staged;
-
-static uint64_t now_ms(void)
-{
-    return beneath->now_ms() + later_by_ms;
-}
-
-static uint64_t coarse_ms(void)
-{
-    return beneath->coarse_ms() + later_by_ms;
-}
-
 static void stage(void)
 {
     fault_os_install();
-    beneath = cairn_os;
-    staged = *cairn_os;
-    staged.now_ms = now_ms;
-    staged.coarse_ms = coarse_ms;
-    cairn_os = &staged;
+    later_install();
 }
 
-static void wait_ms(unsigned ms)
+static void unstage(void)
 {
-    later_by_ms += ms;
+    later_remove();
+    fault_os_remove();
 }
 
 static cairn_err_t put_ttl(fixture_t *f, const char *key, cairn_bytes_t value, uint64_t ttl_ms)
@@ -114,13 +97,13 @@ static void abandoned_after_expiry(void)
     fill(&f, "more", 20, 0);     /* the third is active */
     fault_os_wait_until_quiet();
     cairn_store_upkeep(f.store); /* key tables */
-    wait_ms(2100);
+    later_by(2100);
     CU_ASSERT(fixture_has(&f, "k", NULL));
     fault_os_fail(FAULT_pwritev, 2, EIO, false);
     cairn_store_upkeep(f.store);
     CU_ASSERT(fault_os_has_fired());
     fault_os_reset();
-    wait_ms(5600);
+    later_by(5600);
     cairn_store_upkeep(f.store);
     CU_ASSERT(fixture_has(&f, "k", NULL));
     open_copy(&f, &copy);
@@ -128,7 +111,7 @@ static void abandoned_after_expiry(void)
     CU_ASSERT_FALSE(fixture_has(&copy, "k", "old"));
     fixture_dispose(&copy);
     fixture_dispose(&f);
-    fault_os_remove();
+    unstage();
 }
 
 /* a checkpoint, then values expire and become deletes, then a kill */
@@ -144,7 +127,7 @@ static void expired_after_checkpoint(void)
     fill(&f, "more", 20, 0);
     fault_os_wait_until_quiet();
     cairn_store_upkeep(f.store);
-    wait_ms(1700);
+    later_by(1700);
     cairn_store_upkeep(f.store);
     CU_ASSERT(fixture_has(&f, "dying7", NULL));
     open_copy(&f, &copy);
@@ -154,7 +137,7 @@ static void expired_after_checkpoint(void)
     CU_ASSERT_FALSE(fixture_has(&copy, "live7", NULL));
     fixture_dispose(&copy);
     fixture_dispose(&f);
-    fault_os_remove();
+    unstage();
 }
 
 static size_t count_files(const fixture_t *f)
@@ -198,7 +181,7 @@ static void full_with_a_checkpoint(void)
     CU_ASSERT(access(fixture_path(&f, "0000000000000001-0000.seg"), F_OK) != 0);
     fault_os_heal();
     fixture_dispose(&f);
-    fault_os_remove();
+    unstage();
 }
 
 /* ---- the horizon */

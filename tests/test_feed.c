@@ -16,6 +16,7 @@
 #include "storage/feed.h"
 #include "storage/os.h"
 #include "storage/store_internal.h"
+#include "tests/later.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
@@ -35,23 +36,6 @@ static void start(fixture_t *f, temp_dir_place_t place)
     if (err != CAIRN_OK)
         fprintf(stderr, "\n%s\n", f->errmsg);
     CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
-}
-
-/* the real system at a later time of the wall clock */
-static _Atomic uint64_t later_by_ms;
-
-static uint64_t later_ms(void)
-{
-    return cairn_os_real.now_ms() + later_by_ms;
-}
-
-static void put_clock_on_hand(void)
-{
-    static cairn_os_t os;
-    os = cairn_os_real;
-    os.now_ms = later_ms;
-    later_by_ms = 0;
-    cairn_os = &os;
 }
 
 /* ---------------------------------------------------------------- one step */
@@ -142,17 +126,17 @@ static void every_change_in_order(void)
 static void expired_values_are_deletes(void)
 {
     fixture_t f;
-    put_clock_on_hand();
+    later_install();
     start(&f, TEMP_DIR_IN_MEMORY);
     put_with_ttl(&f, "a", "short", 1000);
     put_with_ttl(&f, "b", "long", 1000000);
     CU_ASSERT(gives(&f, 0, "", true, "1+a=short 2+b=long"));
-    later_by_ms = 5000;
+    later_by(5000);
     CU_ASSERT(gives(&f, 0, "", true, "1-a 2+b=long"));
-    later_by_ms = 0; /* what has once been told to be gone stays gone */
+    later_undo(); /* what has once been told to be gone stays gone */
     CU_ASSERT(gives(&f, 0, "", true, "1-a 2+b=long"));
     fixture_dispose(&f);
-    cairn_os = &cairn_os_real;
+    later_remove();
 }
 
 static void only_what_is_durable(void)
@@ -538,10 +522,10 @@ static void live_on(model_t *m)
     if (random_below(&m->random, 3) == 0)
         fixture_restart(&m->f);
     if (random_below(&m->random, 4) == 0)
-        later_by_ms += TTL_MS / 2;
+        later_by(TTL_MS / 2);
     if (!m->is_compacted)
         return;
-    later_by_ms += random_below(&m->random, 2 * RETENTION_MS);
+    later_by(random_below(&m->random, 2 * RETENTION_MS));
     if (random_below(&m->random, 2) == 0)
         cairn_store_compact(m->f.store);
     cairn_store_upkeep(m->f.store);
@@ -571,7 +555,7 @@ static void check_follower(model_t *m, follower_t *follower)
 
 static void run_model(model_t *m, unsigned rounds)
 {
-    put_clock_on_hand();
+    later_install();
     m->random = random_from(seed_of_run(), 0xfeed);
     fixture_init(&m->f, TEMP_DIR_IN_MEMORY);
     m->f.options.upkeep_by_hand = true;
@@ -591,7 +575,7 @@ static void run_model(model_t *m, unsigned rounds)
     CU_ASSERT(m->is_compacted || follower.changes == m->count);
     free(m->ops);
     fixture_dispose(&m->f);
-    cairn_os = &cairn_os_real;
+    later_remove();
 }
 
 static void feeds_come_to_the_present(void)
