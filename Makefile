@@ -129,13 +129,21 @@ LIBDIR ?= $(PREFIX)/lib
 TO = $(DESTDIR)$(PREFIX)
 LIBTO = $(DESTDIR)$(LIBDIR)
 
+# a page for each command but serve, which has one of its own, out of what its --help says
+$(BUILD)/man/.done: $(BUILD)/cairn packaging/man.awk docs/man/cairn.1
+	@mkdir -p $(@D)
+	@for c in $$($< help | sed -n 's/^  \([a-z]*\)  *[a-z].*/\1/p' | grep -vxE 'cairn|serve'); do \
+	    $< $$c --help | awk -v date="$$(sed -n 's/^\.Dd //p' docs/man/cairn.1)" \
+	        -f packaging/man.awk >$(@D)/cairn-$$c.1 || exit 1; done
+	@touch $@
+
 .PHONY: install install-bin install-lib
 install: install-bin install-lib ## install under PREFIX (/usr/local), below DESTDIR if given
-install-bin: all
+install-bin: all $(BUILD)/man/.done
 	install -D -m 755 $(BUILD)/cairn $(TO)/bin/cairn
 	install -d $(TO)/share/doc/cairn/configs $(TO)/share/man/man1
 	install -m 644 $(wildcard configs/*) $(TO)/share/doc/cairn/configs
-	install -m 644 docs/man/*.1 $(TO)/share/man/man1
+	install -m 644 docs/man/*.1 $(BUILD)/man/*.1 $(TO)/share/man/man1
 	install -m 644 README.md $(wildcard docs/*.md docs/*.yaml) $(TO)/share/doc/cairn
 	install -D -m 644 packaging/cairn.bash $(TO)/share/bash-completion/completions/cairn
 install-lib: lib

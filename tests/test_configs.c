@@ -132,14 +132,14 @@ static void a_package(void)
     snprintf(build, sizeof(build), "%.*s", (int)(strrchr(binary, '/') - binary), binary);
     snprintf(deb, sizeof(deb), "%s/deb", dir.path);
     CU_ASSERT_FATAL(shell_prints("3\n", "packaging/deb/build.sh 0.1.0 %s %s | wc -l", build, deb));
-    CU_ASSERT(
-        shell_prints("./etc/cairn/cairn.yaml\n./etc/logrotate.d/cairn\n"
-                     "./lib/systemd/system/cairn.service\n./lib/systemd/system/cairn.socket\n"
-                     "./usr/bin/cairn\n./usr/share/bash-completion/completions/cairn\n"
-                     "./usr/share/man/man1/cairn-serve.1.gz\n./usr/share/man/man1/cairn.1.gz\n",
-                     "dpkg-deb -c %s/cairn_*.deb | awk '{print $6}' | grep -v '/$' |"
-                     " grep -v /share/doc/ | sort",
-                     deb));
+    CU_ASSERT(shell_prints("./etc/cairn/cairn.yaml\n./etc/logrotate.d/cairn\n"
+                           "./lib/systemd/system/cairn.service\n./lib/systemd/system/cairn.socket\n"
+                           "./usr/bin/cairn\n./usr/share/bash-completion/completions/cairn\n"
+                           "./usr/share/man/man1/cairn.1.gz\n1\n",
+                           "dpkg-deb -c %s/cairn_*.deb | awk '{print $6}' | grep -v '/$' |"
+                           " grep -v /share/doc/ | sort | grep -vE 'man1/cairn-[a-z]*\\.' ; "
+                           "dpkg-deb -c %s/cairn_*.deb | grep -c '/man1/cairn-serve\\.1\\.gz'",
+                           deb, deb));
     CU_ASSERT(shell_prints("./usr/include/cairn.h\n",
                            "dpkg-deb -c %s/libcairn-dev_*.deb | awk '{print $6}' | grep '\\.h$'",
                            deb));

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/cli_internal.h"
 #include "tests/shell.h"
 #include "tests/site.h"
 
@@ -124,6 +125,27 @@ static void the_program_is_there(void)
         "", "cmp configs/default.yaml %s/usr/share/doc/cairn/configs/default.yaml", root.path));
 }
 
+static void each_command_has_a_man_page(void)
+{
+    for (const cli_command_t *command = cli_commands; command->name != NULL; ++command) {
+        const char *name = command->name;
+        CU_ASSERT(shell_prints("",
+                               "groff -mandoc -Tutf8 -wall -ww %s/usr/share/man/man1/cairn-%s.1"
+                               " 2>&1 >/dev/null",
+                               root.path, name));
+        /* it says what --help does, in its sections */
+        if (command->run != NULL)
+            CU_ASSERT(shell_prints(
+                "",
+                "cd %s; groff -mandoc -Tascii -P-cbou usr/share/man/man1/cairn-%s.1 >page;"
+                " for o in $(usr/bin/cairn %s --help | grep -oE '^  --[a-z-]+'); do"
+                " grep -q -e \"^     $o\" page || echo $o; done;"
+                " for h in NAME SYNOPSIS DESCRIPTION OPTIONS; do grep -qx $h page || echo $h;"
+                " done",
+                root.path, name, name));
+    }
+}
+
 void suite_install(void)
 {
     CU_pSuite s = CU_add_suite("install", install, uninstall);
@@ -132,5 +154,6 @@ void suite_install(void)
     CU_add_test(s, "threads, and a batch", threads_and_a_batch);
     CU_add_test(s, "the library exports what its header has", only_what_the_header_has_is_exported);
     CU_add_test(s, "its name is for compatible versions", its_name_is_for_compatible_versions);
+    CU_add_test(s, "each command has a man page", each_command_has_a_man_page);
     CU_add_test(s, "the program and its configs are installed", the_program_is_there);
 }
