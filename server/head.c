@@ -18,9 +18,8 @@
 
 /* The last stream of an HTTP/1 connection in libh2o 0.13, lib/http1.c: it begins with a stream like
  * any other, behind which stands whether the head has been sent. */
-#if H2O_LIBRARY_VERSION_MAJOR != 0 || H2O_LIBRARY_VERSION_MINOR != 13
-#error "look up how this libh2o notes that a head has been sent"
-#endif
+static_assert(H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13,
+              "look up how this libh2o notes that a head has been sent");
 typedef struct st_last_stream_t {
     h2o_ostream_t super;
     int has_sent_head;
