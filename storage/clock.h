@@ -24,6 +24,12 @@ static inline uint64_t cairn_clock_now(const cairn_clock_t *clock)
     return now > floor ? now : floor;
 }
 
+/** How late it has been at least. Threads: any. */
+static inline uint64_t cairn_clock_floor(const cairn_clock_t *clock)
+{
+    return atomic_load_explicit(&clock->floor_ms, memory_order_relaxed);
+}
+
 /**
  * It has been this late: the log says so, or somebody has been told that a value has expired.
  * Threads: any.

@@ -21,6 +21,9 @@
 /** idle for this long, a MARK says that the last commit is durable: rot in it is then no torn tail
  */
 #define IDLE_MARK_NS (20 * 1000000ull)
+/** and for this long, a MARK says how late it has been, if somebody was told that a value is gone
+ */
+#define CLOCK_MARK_NS (1000 * 1000000ull)
 /** puts leave this much of a segment to deletes, which must go on when the disk is full */
 #define DELETE_RESERVE_BYTES 65536
 
@@ -221,6 +224,7 @@ static cairn_err_t write_log(cairn_writer_t *w, uint64_t now_ms)
     if (err != CAIRN_OK)
         return err;
     uint64_t bytes = w->log.end - start;
+    w->logged_ms = now_ms;
     /* release: pairs with the acquire in cairn_probe_match() */
     atomic_store_explicit(&w->log.active->written, w->log.end, memory_order_release);
     cairn_residency_stamp(w->log.active, start, bytes);
@@ -385,6 +389,14 @@ static bool wants_mark(const cairn_writer_t *w)
     return !w->log.marked && !w->options.in_memory && !cairn_health_has_failed(w->health);
 }
 
+/** A reader was told that a value has expired, at a time that the log has not seen: were the clock
+ * set back, the value would be there again after a crash. */
+static bool wants_clock_mark(const cairn_writer_t *w)
+{
+    return w->log.active != NULL && !w->options.in_memory && !cairn_health_has_failed(w->health) &&
+           cairn_clock_floor(w->clock) > w->logged_ms;
+}
+
 static bool wants_sync(const cairn_writer_t *w)
 {
     return w->log.unsynced_since_ns != 0 && !cairn_health_has_failed(w->health);
@@ -424,6 +436,8 @@ static void idle(cairn_writer_t *w)
         timeout_ns = due > begin ? due - begin : 0;
     } else if (wants_mark(w)) {
         timeout_ns = IDLE_MARK_NS;
+    } else if (!w->options.in_memory) {
+        timeout_ns = CLOCK_MARK_NS; /* readers do not ring */
     }
     cairn_bell_prepare(&w->bell);
     if (has_work(w)) {
@@ -435,7 +449,9 @@ static void idle(cairn_writer_t *w)
     rcu_thread_online();
     if (has_work(w))
         return;
-    if (!wants_sync(w) && wants_mark(w) && cairn_os->monotonic_ns() - begin >= IDLE_MARK_NS)
+    uint64_t idle_ns = cairn_os->monotonic_ns() - begin;
+    if (!wants_sync(w) && ((wants_mark(w) && idle_ns >= IDLE_MARK_NS) ||
+                           (wants_clock_mark(w) && idle_ns >= CLOCK_MARK_NS)))
         write_idle_mark(w);
 }
 
@@ -461,7 +477,7 @@ static void *writer_main(void *arg)
         take_sync(w);
     if (wants_sync(w))
         sync_log(w);
-    if (wants_mark(w))
+    if (wants_mark(w) || wants_clock_mark(w))
         write_idle_mark(w);
     rcu_unregister_thread();
     return NULL;
@@ -491,6 +507,7 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
     w->maintenance = maintenance;
     w->health = health;
     w->clock = clock;
+    w->logged_ms = cairn_clock_floor(clock);
     w->watches = watches;
     cairn_watches_note(watches, log->last_version);
     w->position = position;

@@ -37,6 +37,7 @@ struct st_cairn_writer_t {
     uint64_t syncing_version; /* everything up to here was written before it began */
     uint64_t syncing_end;
     uint64_t syncing_since_ns;
+    uint64_t logged_ms; /* the latest time that the log has seen */
 
     /* what has been taken and not yet been answered; NULL where it has */
     cairn_write_t *batch[CAIRN_COMMIT_RECORDS_MAX - 1 + CAIRN_BATCH_OPS_MAX];

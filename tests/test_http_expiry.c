@@ -6,6 +6,7 @@
  */
 #include <CUnit/CUnit.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,7 +249,43 @@ static void over_restarts(void)
     staged_site_end(&staged);
 }
 
-/* nothing was written since it expired: a stop keeps the time that somebody was told */
+/* what the server has logged so far */
+static double commits(http_conn_t *conn)
+{
+    return site_metric(conn, "cairn_commits_total");
+}
+
+/* Nothing was written since it expired, but somebody was told: the log learns of that, within a
+ * second or so, and a crash forgets it no more than a stop. */
+static void over_a_crash_after_reads_only(void)
+{
+    http_conn_t conn;
+    staged_site_start(&staged, args);
+    staged_site_set_clock(&staged, NOON_MS);
+    site_open(&staged.site, &conn);
+    CU_ASSERT_EQUAL(put(&conn, "/v1/kv/k?ttl=10s", "needle"), 201);
+    sleep_ms(100); /* the writer has marked that commit */
+    double before = commits(&conn);
+    staged_site_set_clock(&staged, GONE_MS);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/k", NULL, NULL, 0), 404);
+    for (int i = 0; i < 1000 && commits(&conn) == before; ++i)
+        sleep_ms(10);
+    CU_ASSERT_EQUAL(commits(&conn), before + 1);
+    /* once is enough */
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/k", NULL, NULL, 0), 404);
+    sleep_ms(2500);
+    CU_ASSERT_EQUAL(commits(&conn), before + 1);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(server_kill(&staged.site.server), -SIGKILL);
+    staged_site_set_clock(&staged, NOON_MS + 2000);
+    staged_site_start_again(&staged, args);
+    site_open(&staged.site, &conn);
+    CU_ASSERT(all_say(&conn, false));
+    http_close(&conn);
+    staged_site_end(&staged);
+}
+
+/* a stop keeps the time that somebody was told at once */
 static void over_a_stop_after_reads_only(void)
 {
     http_conn_t conn;
@@ -274,5 +311,6 @@ void suite_http_expiry(void)
     CU_add_test(s, "gone at one instant, by whichever way it is asked for", at_one_instant);
     CU_add_test(s, "writes see the same instant", writes_see_the_same_instant);
     CU_add_test(s, "a clock that is set back revives nothing, over restarts", over_restarts);
+    CU_add_test(s, "nor over a crash if there were only reads", over_a_crash_after_reads_only);
     CU_add_test(s, "nor over a stop if there were only reads", over_a_stop_after_reads_only);
 }
