@@ -144,7 +144,7 @@ install-bin: all $(BUILD)/man/.done
 	install -d $(TO)/share/doc/cairn/configs $(TO)/share/man/man1
 	install -m 644 $(wildcard configs/*) $(TO)/share/doc/cairn/configs
 	install -m 644 docs/man/*.1 $(BUILD)/man/*.1 $(TO)/share/man/man1
-	install -m 644 README.md $(wildcard docs/*.md docs/*.yaml) $(TO)/share/doc/cairn
+	install -m 644 README.md $(wildcard docs/*.md docs/*.yaml docs/*.svg) $(TO)/share/doc/cairn
 	install -D -m 644 packaging/cairn.bash $(TO)/share/bash-completion/completions/cairn
 install-lib: lib
 	install -D -m 644 client/cairn.h $(TO)/include/cairn.h

@@ -180,6 +180,18 @@ static void every_block_prints_what_it_says(void)
     free(script);
 }
 
+/** files and pictures that pages name, from where each page is; addresses and places in a page are
+ * left out */
+static void links_lead_somewhere(void)
+{
+    CU_ASSERT(shell_prints("",
+                           "for page in README.md docs/*.md; do"
+                           " grep -oE '\\]\\([^)#:]+' $page | cut -c 3- | while read -r link; do"
+                           " [ -e \"$(dirname $page)/$link\" ] || echo $page: $link; done; done"));
+    CU_ASSERT(shell_prints("true\n", "n=$(cat README.md docs/*.md | grep -cE '\\]\\([^)#:]+');"
+                                     " [ $n -gt 30 ] && echo true"));
+}
+
 static int start(void)
 {
     if (!read_page() || !temp_dir_create(&dir, TEMP_DIR_ON_DISK))
@@ -200,6 +212,7 @@ static int end(void)
 void suite_tutorial(void)
 {
     CU_pSuite s = CU_add_suite("tutorial", start, end);
+    CU_add_test(s, "links of all pages lead somewhere", links_lead_somewhere);
     CU_add_test(s, "every block of docs/tutorial.md prints what it says",
                 every_block_prints_what_it_says);
 }
