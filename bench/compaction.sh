@@ -119,8 +119,9 @@ $(about_machine)
 | bytes written by log and compaction, by bytes of the log | $AMPLIFICATION | at most $AMPLIFICATION_MOST | $(verdict "$AMPLIFICATION <= $AMPLIFICATION_MOST") |
 | p99 of gets, with by without, median of the rounds | $(calculate "$ratio") ($with us by $without us) | at most $P99_RATIO_MOST | $(verdict "$ratio <= $P99_RATIO_MOST") |
 
-The least live share of all looks was $(sort -n "$WORK/shares" | head -n 1): a copy that is being made and up to two
-segments that wait for a checkpoint are on disk beside what they replace, each $(calculate "100 * $SEGMENT_BYTES / ($KEYS * $VALUE_BYTES)") % of the values here.
+The least live share of all looks was $(sort -n "$WORK/shares" | head -n 1): beside what compaction has left there are a copy
+that is being made, and replaced segments that wait for a checkpoint, a sixteenth of all or one of
+$((SEGMENT_BYTES >> 20)) MiB, $(calculate "100 * $SEGMENT_BYTES / ($KEYS * $VALUE_BYTES)") % of the values here.
 
 MiB compacted in each round: $(tr '\n' ' ' <"$WORK/copied" | sed 's/ $//').
 END

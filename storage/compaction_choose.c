@@ -10,7 +10,7 @@
 
 /** live bytes over all bytes: below it, room is made. Above what is promised: beside what is here
  * there are a copy that is being made and what was written meanwhile */
-#define LIVE_SHARE_LEAST 0.72
+#define LIVE_SHARE_LEAST 0.71
 /** what is promised: below it, making room is urgent */
 #define LIVE_SHARE_PROMISED 0.67
 /** less than this is not worth a copy while there is room */

@@ -13,7 +13,10 @@
 /** between two looks at the clock and the upkeep: who wants the processor meanwhile waits for some
  * tenths of a millisecond */
 #define PIECE_BYTES ((uint64_t)256 << 10)
-/** the same, of entries */
+/** between two syncs of the copy: the last one is short then, and the disk is shared in small parts
+ */
+#define SYNC_BYTES ((uint64_t)2 << 20)
+/** between two rests, of entries */
 #define MOVED_AT_ONCE 1024
 /** an entry is moved in the time in which so many bytes are copied */
 #define MOVED_AS_BYTES 128
@@ -256,9 +259,14 @@ static cairn_err_t copy_record(cairn_copying_t *c, walk_t *walk)
 static cairn_err_t take_a_rest(cairn_copying_t *c)
 {
     uint64_t bytes = c->piece_bytes;
+    cairn_err_t err = CAIRN_OK;
     c->piece_bytes = 0;
+    c->unsynced_bytes += bytes;
     rcu_quiescent_state();
-    cairn_err_t err = cairn_segment_build_flush(&c->build);
+    if (c->unsynced_bytes >= SYNC_BYTES) {
+        c->unsynced_bytes = 0;
+        err = cairn_segment_build_flush(&c->build);
+    }
     if (err == CAIRN_OK && !c->go_on(c->go_on_ctx, bytes))
         err = CAIRN_ERR_CANCELLED;
     return err;

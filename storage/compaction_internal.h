@@ -56,7 +56,8 @@ typedef struct st_cairn_copying_t {
     void *go_on_ctx;
     cairn_segment_build_t build;
     uint64_t dropped_version;
-    uint64_t piece_bytes; /* read or written since go_on was asked */
+    uint64_t piece_bytes;    /* written since go_on was asked */
+    uint64_t unsynced_bytes; /* and since the copy was synced, up to then */
     /* where a walk stopped because of damage */
     const cairn_segment_t *damaged;
     uint64_t damaged_at;
