@@ -41,26 +41,6 @@ static bool on_entry(void *ctx, const char *name)
     return !r->failed_to_list;
 }
 
-/** `*blank`: whether all of a file behind its header is zero; a negative errno where it cannot be
- * read */
-static int look_if_blank(const cairn_recovery_t *r, const char *name, bool *blank)
-{
-    uint64_t words[1024];
-    int fd = cairn_os->open(r->dir->fd, name, O_RDONLY);
-    if (fd < 0)
-        return fd;
-    int64_t n = 1;
-    *blank = true;
-    for (uint64_t at = CAIRN_SEGMENT_HEADER_BYTES; *blank && n > 0; at += (uint64_t)n) {
-        memset(words, 0, sizeof(words));
-        n = cairn_os->pread(fd, words, sizeof(words), at);
-        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); ++i)
-            *blank &= words[i] == 0;
-    }
-    cairn_os->close(fd);
-    return n < 0 ? (int)n : 0;
-}
-
 /**
  * Leaves the spare in the list only if the log has gone on in it. A blank one is made anew, header
  * and all: it may have been cut short while it was being made.
@@ -71,7 +51,7 @@ static cairn_err_t consider_spare(cairn_recovery_t *r)
     if (last == NULL || !last->is_spare)
         return CAIRN_OK;
     bool blank;
-    int err = look_if_blank(r, last->name, &blank);
+    int err = cairn_segment_look_if_blank(r->dir, last->name, &blank);
     if (err < 0)
         return cairn_recovery_fail(r, CAIRN_ERR_IO, "%s: cannot be read: %s", last->name,
                                    strerror(-err));

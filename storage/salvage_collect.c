@@ -347,6 +347,18 @@ static void sum_loss(cairn_salvage_collected_t *c)
     c->loss.last = gaps[count - 1].last;
 }
 
+/** bytes of records behind the last piece: zeroes where there had been some, or cut off */
+static uint64_t bytes_missing(const cairn_salvage_walk_t *walk)
+{
+    const cairn_salvage_file_t *file = walk->file;
+    const cairn_segment_t *segment = file->segment;
+    if (segment == NULL)
+        return 0;
+    if (file->is_sealed)
+        return walk->survey.bytes - walk->survey.at;
+    return segment->bytes_made > segment->bytes ? segment->bytes_made - segment->bytes : 0;
+}
+
 cairn_err_t cairn_salvage_collect(cairn_salvage_t *s, const cairn_salvage_file_t *file,
                                   cairn_salvage_collected_t *to)
 {
@@ -355,6 +367,7 @@ cairn_err_t cairn_salvage_collect(cairn_salvage_t *s, const cairn_salvage_file_t
     while (cairn_salvage_walk_next(&c.walk))
         if (!collect_piece(&c))
             return CAIRN_ERR_NOMEM;
+    c.unknown_bytes += bytes_missing(&c.walk);
     if (!close_gap(&c, file->last + 1))
         return CAIRN_ERR_NOMEM;
     cairn_err_t err = close_gaps(s, file, to);

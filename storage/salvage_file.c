@@ -106,6 +106,16 @@ cairn_err_t cairn_salvage_open(cairn_salvage_t *s, cairn_salvage_file_t *file)
     }
     cairn_os->drop_cache(fd);
     file->bytes = (uint64_t)bytes;
+    /* the log has not gone on in a spare that is blank, and an open does not look at its header */
+    if (file->is_spare) {
+        int looked = cairn_segment_look_if_blank(s->dir, file->name, &file->is_unused);
+        if (looked < 0 || file->is_unused) {
+            cairn_os->close(fd);
+            return looked == 0 ? CAIRN_OK
+                               : cairn_salvage_fail(s, CAIRN_ERR_IO, "%s: %s", file->name,
+                                                    strerror(-looked));
+        }
+    }
     bool is_read = file->bytes >= sizeof(header) && read_exactly(fd, &header, sizeof(header), 0);
     bool is_whole = is_read && header_sum_is_right(&header);
     bool is_right = is_whole || (is_read && put_header_right(&header));
@@ -275,12 +285,12 @@ static cairn_err_t inspect_open(cairn_salvage_t *s, cairn_salvage_file_t *file,
         ;
     cairn_scan_end_t end = cairn_scan_end(&scan, &proven);
     bool is_whole = file->header_is_whole && end != CAIRN_SCAN_CORRUPT &&
-                    segment->bytes == segment->bytes_made && !scan.is_unreadable;
+                    segment->bytes >= segment->bytes_made && !scan.is_unreadable;
     if (next != NULL)
         is_whole = is_whole && scan.has_link && is_continued(next, &scan);
     else
         is_whole = is_whole && scan.last_version >= s->dir->durable_version;
-    file->is_unused = is_whole && !scan.has_link;
+    file->is_unused = is_whole && !scan.has_link; /* an open removes it */
     file->is_damaged = !is_whole;
     file->last = scan.last_version;
     file->chain = scan.chain;
@@ -309,10 +319,10 @@ cairn_err_t cairn_salvage_inspect(cairn_salvage_t *s, cairn_salvage_file_t *file
     file->first = first_of(file);
     if (file->first == 0)
         file->first = last_before + 1;
+    if (file->is_unused)
+        return CAIRN_OK;
     if (file->segment == NULL) {
-        /* a spare that was cut short while it was made is none that the log has gone on in */
-        file->is_unused = file->is_spare && last_before >= s->dir->durable_version;
-        file->is_damaged = !file->is_unused;
+        file->is_damaged = true;
         guess_last(s, file);
     } else if (file->is_sealed) {
         err = inspect_sealed(s, file);

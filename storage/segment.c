@@ -348,6 +348,24 @@ uint64_t cairn_segment_file_bytes(const cairn_dir_t *dir, const char *name)
     return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
+int cairn_segment_look_if_blank(const cairn_dir_t *dir, const char *name, bool *blank)
+{
+    uint64_t words[1024];
+    int fd = cairn_os->open(dir->fd, name, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    int64_t n = 1;
+    *blank = true;
+    for (uint64_t at = CAIRN_SEGMENT_HEADER_BYTES; *blank && n > 0; at += (uint64_t)n) {
+        memset(words, 0, sizeof(words));
+        n = cairn_os->pread(fd, words, sizeof(words), at);
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); ++i)
+            *blank &= words[i] == 0;
+    }
+    cairn_os->close(fd);
+    return n < 0 ? (int)n : 0;
+}
+
 /** opens for writing where that is allowed: a sealed file is read-only and needs no more */
 static int open_file(const cairn_dir_t *dir, const char *name)
 {

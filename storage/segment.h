@@ -217,6 +217,10 @@ cairn_err_t cairn_segment_open(cairn_segment_t **segment, cairn_space_t *space,
 /** Bytes a file must be mapped with, read from its size; 0 if it cannot be told. */
 uint64_t cairn_segment_file_bytes(const cairn_dir_t *dir, const char *name);
 
+/** `*blank`: whether all of a file behind its header is zero; a negative errno value where it
+ * cannot be read. */
+int cairn_segment_look_if_blank(const cairn_dir_t *dir, const char *name, bool *blank);
+
 /** Gives the spare, which now is a part of the log, its name, durably. */
 cairn_err_t cairn_segment_rename_spare(const cairn_segment_t *segment, const cairn_dir_t *dir);
 

@@ -52,6 +52,7 @@ static const suite_t suites[] = {
     {"scrub", suite_scrub},
     {"suspect", suite_suspect},
     {"salvage", suite_salvage},
+    {"salvaged", suite_salvaged},
     {"batch", suite_batch},
     {"batch_crash", suite_batch_crash},
     {"existed", suite_existed},

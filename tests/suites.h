@@ -35,6 +35,7 @@ void suite_verify(void);
 void suite_scrub(void);
 void suite_suspect(void);
 void suite_salvage(void);
+void suite_salvaged(void);
 void suite_batch(void);
 void suite_batch_crash(void);
 void suite_existed(void);
