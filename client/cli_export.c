@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "client/cli_internal.h"
+#include "client/cli_stats.h"
 #include "client/client_internal.h"
 
 /* the most that the server gives: a page ends by its bytes first, if values are not tiny */
@@ -186,6 +187,20 @@ static void close_target(export_t *e, const char *target)
         e->status = cli_failure(e->cli, "%s: %s", target, strerror(errno));
 }
 
+/** keys there are, for the progress; 0 if the token may not know, or only some are wanted */
+static double count_keys(cli_t *cli)
+{
+    char *text;
+    if (cli_has(cli, CLI_PREFIX))
+        return 0;
+    cairn_client_fetch(cli->db, "/v1/stats", &text);
+    json_t *stats = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    double keys = cli_stats_number(stats, NULL, "keys");
+    json_decref(stats);
+    free(text);
+    return keys;
+}
+
 int cli_export(cli_t *cli)
 {
     const char *target = cli->arg_count != 0 ? cli->args[0] : "-";
@@ -197,7 +212,8 @@ int cli_export(cli_t *cli)
     if (!open_target(&e, target))
         return cli_failure(cli, "%s: %s", target, strerror(errno));
     cli_catch_signals();
-    cli_progress_begin(cli, &e.progress, "keys", 0);
+    cli_progress_begin(cli, &e.progress, "keys", count_keys(cli));
+    e.progress.counts = true;
     cairn_client_list_t list = {.prefix = prefix,
                                 .prefix_bytes = e.prefix_bytes,
                                 .page = PAGE_KEYS,

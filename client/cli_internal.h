@@ -158,7 +158,8 @@ void cli_catch_signals(void);
  */
 typedef struct st_cli_progress_t {
     const char *unit; /* "keys" */
-    double total;     /* bytes; 0 when it is not known */
+    double total;     /* bytes, or `unit` where `counts` is set; 0 when it is not known */
+    bool counts;
     bool is_quiet;
     bool is_terminal;
     double started, shown;

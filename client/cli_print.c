@@ -121,7 +121,8 @@ void cli_progress_begin(const cli_t *cli, cli_progress_t *progress, const char *
 
 static void show_bar(const cli_progress_t *progress, double passed)
 {
-    double bytes = (double)progress->done_bytes, share = bytes / progress->total;
+    double bytes = (double)progress->done_bytes;
+    double share = (progress->counts ? (double)progress->done_count : bytes) / progress->total;
     char bar[BAR_LETTERS + 1];
     if (share > 1)
         share = 1;

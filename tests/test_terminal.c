@@ -57,8 +57,10 @@ static void a_bar_on_a_terminal(void)
                           "'^\\[#*\\.*\\] +[0-9]+ %  [0-9,]+ keys  .*B/s  ETA [0-9]' && echo bar");
     /* the last line stays, and is all there is of it */
     PRINTS("1\n", "tr '\\r' '\\n' <typescript | grep -cE '^100,000 keys, .* in .* keys/s\\)'");
-    /* where the whole is not known there is a count that goes up in its place */
-    PRINTS("count\n", "terminal export out.ndjson | tr '\\r' '\\n' >t; "
+    /* an export knows how many keys there are, unless only some are wanted: then it counts */
+    PRINTS("bar\n", "terminal export out.ndjson | tr '\\r' '\\n' | grep -qE "
+                    "'^\\[#*\\.*\\] +[0-9]+ %  [0-9,]+ keys .* ETA [0-9]' && echo bar");
+    PRINTS("count\n", "terminal export --prefix p out.ndjson | tr '\\r' '\\n' >t; "
                       "grep -q '^100,000 keys' t && ! grep -q ETA t && echo count");
     PRINTS("", "terminal import lines --quiet");
 }
