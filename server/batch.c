@@ -289,7 +289,6 @@ static void on_dispose(void *p)
 
 static void post(h2o_req_t *req)
 {
-    const cairn_config_t *config = cairn_worker_of(req)->server->config;
     cairn_write_request_t asked;
     bool is_atomic;
     if (req->entity.base == NULL) {
@@ -313,7 +312,7 @@ static void post(h2o_req_t *req)
     batch->store = cairn_pending_store(req);
     batch->is_atomic = is_atomic;
     batch->limits = (cairn_batch_limits_t){
-        .ops_max = config->limits_batch_ops,
+        .ops_max = cairn_worker_of(req)->limits.batch_ops,
         .value_bytes_max = atomic_load_explicit(&cairn_worker_of(req)->server->value_bytes_max,
                                                 memory_order_relaxed),
         .durability = asked.durability,

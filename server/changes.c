@@ -229,8 +229,7 @@ static void begin_stream(changes_t *c)
 static void go_on_sending(changes_t *c)
 {
     c->state = SENDING;
-    cairn_follower_set_deadline(&c->follower,
-                                cairn_worker_of(c->req)->server->config->limits_stall_ms);
+    cairn_follower_set_deadline(&c->follower, cairn_worker_of(c->req)->limits.stall_ms);
     send_piece(c, H2O_SEND_STATE_IN_PROGRESS);
 }
 
@@ -361,8 +360,7 @@ static void on_stall(changes_t *c)
     /* it may still take what is there, and then is told why it ends; but not for ever */
     c->is_slow = true;
     cairn_metrics_add(&metrics_of(c)->followers_dropped, 1);
-    cairn_follower_set_deadline(&c->follower,
-                                cairn_worker_of(c->req)->server->config->limits_stall_ms);
+    cairn_follower_set_deadline(&c->follower, cairn_worker_of(c->req)->limits.stall_ms);
 }
 
 /* ---------------------------------------------------------------- pages */

@@ -66,7 +66,7 @@ static bool read_feed(h2o_req_t *req, bool is_stream, cairn_feed_t *feed)
 
 static bool read_wait(h2o_req_t *req, uint64_t *wait_ms)
 {
-    const cairn_config_t *config = cairn_worker_of(req)->server->config;
+    uint64_t most_ms = cairn_worker_of(req)->limits.wait_ms;
     h2o_iovec_t text;
     *wait_ms = 0;
     if (!cairn_write_request_param(req, "wait", &text))
@@ -79,8 +79,8 @@ static bool read_wait(h2o_req_t *req, uint64_t *wait_ms)
                             "wait is a number with ms, s, m, h or d, such as 30s");
         return false;
     }
-    if (result == CAIRN_UNITS_TOO_BIG || *wait_ms > config->limits_wait_ms)
-        *wait_ms = config->limits_wait_ms;
+    if (result == CAIRN_UNITS_TOO_BIG || *wait_ms > most_ms)
+        *wait_ms = most_ms;
     return true;
 }
 

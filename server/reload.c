@@ -20,6 +20,12 @@ static const bool may_change[CAIRN_OPTION_COUNT] = {
     [CAIRN_OPTION_tls_certificate] = true,
     [CAIRN_OPTION_tls_key] = true,
     [CAIRN_OPTION_limits_value_bytes] = true,
+    [CAIRN_OPTION_limits_connections] = true,
+    [CAIRN_OPTION_limits_body_bytes] = true,
+    [CAIRN_OPTION_limits_read_rate] = true,
+    [CAIRN_OPTION_limits_batch_ops] = true,
+    [CAIRN_OPTION_limits_wait_ms] = true,
+    [CAIRN_OPTION_limits_stall_ms] = true,
     [CAIRN_OPTION_limits_idle_timeout_ms] = true,
     [CAIRN_OPTION_limits_shutdown_timeout_ms] = true,
 };
@@ -56,7 +62,7 @@ static void check_value_fits(reload_t *r)
 {
     uint64_t segment = r->config->storage_segment_bytes - CAIRN_CONFIG_RECORD_OVERHEAD_BYTES;
     uint64_t queue = r->config->limits_queue_bytes;
-    uint64_t bodies = r->config->limits_body_bytes / 2;
+    uint64_t bodies = r->next.limits_body_bytes / 2;
     uint64_t most = segment < queue ? segment : queue;
     if (bodies < most)
         most = bodies;
@@ -125,8 +131,9 @@ static void apply(reload_t *r)
     }
     uint64_t value_bytes = r->config->limits_value_bytes;
     cairn_serve_set_value_bytes_max(server, value_bytes);
+    server->limits = cairn_serve_limits(r->config);
     for (size_t i = 0; i < server->worker_count; ++i)
-        cairn_worker_reload(server->workers[i], r->ssl_ctx, r->config->limits_idle_timeout_ms);
+        cairn_worker_reload(server->workers[i], r->ssl_ctx, &server->limits);
     replace_tokens(r);
     if (r->ssl_ctx != NULL)
         say(r, "the certificate has been read again, for connections still to come");

@@ -84,6 +84,19 @@ static size_t connections_max(const cairn_config_t *config)
     return (size_t)connections;
 }
 
+cairn_limits_t cairn_serve_limits(const cairn_config_t *config)
+{
+    return (cairn_limits_t){
+        .connections = connections_max(config),
+        .body_bytes = config->limits_body_bytes,
+        .read_rate = config->limits_read_rate,
+        .batch_ops = config->limits_batch_ops,
+        .wait_ms = config->limits_wait_ms,
+        .stall_ms = config->limits_stall_ms,
+        .idle_timeout_ms = config->limits_idle_timeout_ms,
+    };
+}
+
 void cairn_serve_set_value_bytes_max(cairn_server_t *s, uint64_t bytes)
 {
     cairn_store_t *store = atomic_load_explicit(&s->store, memory_order_relaxed);
@@ -138,7 +151,7 @@ static void close_access_log(void)
 
 static bool start_workers(const cairn_config_t *config, const cairn_listeners_t *listeners)
 {
-    server.conn_count_max = connections_max(config);
+    server.limits = cairn_serve_limits(config);
     server.workers = h2o_mem_alloc(config->workers * sizeof(*server.workers));
     while (server.worker_count < config->workers) {
         size_t i = server.worker_count;

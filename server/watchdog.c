@@ -45,7 +45,7 @@ static uint64_t bytes_taken(const cairn_conn_t *conn, uint64_t *step)
  * nothing is held */
 static void watch_reader(cairn_worker_t *worker, cairn_conn_t *conn, uint64_t now_ms)
 {
-    uint64_t rate = worker->server->config->limits_read_rate, step;
+    uint64_t rate = worker->limits.read_rate, step;
     if (rate == 0 || !h2o_socket_is_writing(conn->sock)) {
         conn->watched_since_ms = 0;
         return;
@@ -127,7 +127,7 @@ static uint64_t arriving_everywhere(const cairn_server_t *server)
 static void limit_bodies(cairn_worker_t *worker, uint64_t bytes)
 {
     const cairn_server_t *server = worker->server;
-    uint64_t most = server->config->limits_body_bytes;
+    uint64_t most = worker->limits.body_bytes;
     atomic_store_explicit(&worker->arriving_bytes, bytes, memory_order_relaxed);
     if (arriving_everywhere(server) <= most)
         return;

@@ -49,7 +49,7 @@ static void pause_listeners(cairn_worker_t *worker)
 static bool has_room(const cairn_worker_t *worker)
 {
     return atomic_load_explicit(&worker->server->conn_count, memory_order_relaxed) <
-           worker->server->conn_count_max;
+           worker->limits.connections;
 }
 
 static void retry_later(cairn_worker_t *worker)
@@ -169,14 +169,15 @@ typedef enum en_order_kind_t { ORDER_STOP, ORDER_ABANDON, ORDER_RELOAD } order_k
 typedef struct st_order_t {
     h2o_multithread_message_t super;
     order_kind_t kind;
-    SSL_CTX *ssl_ctx; /* of a reload: a reference that the worker takes over, or NULL */
-    uint64_t idle_timeout_ms;
+    SSL_CTX *ssl_ctx;      /* of a reload: a reference that the worker takes over, or NULL */
+    cairn_limits_t limits; /* of a reload */
 } order_t;
 
 /** connections there are keep the context they began with, and its memory */
 static void reload(cairn_worker_t *worker, const order_t *order)
 {
-    worker->ctx.http1.req_timeout.timeout = order->idle_timeout_ms;
+    worker->limits = order->limits;
+    worker->ctx.http1.req_timeout.timeout = order->limits.idle_timeout_ms;
     if (order->ssl_ctx != NULL) {
         SSL_CTX_free(worker->accept_ctx.ssl_ctx);
         worker->accept_ctx.ssl_ctx = order->ssl_ctx;
@@ -218,13 +219,11 @@ void cairn_worker_ask_to_stop(cairn_worker_t *worker)
     send_order(worker, (order_t){.kind = ORDER_STOP});
 }
 
-void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, uint64_t idle_timeout_ms)
+void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, const cairn_limits_t *limits)
 {
     if (ssl_ctx != NULL)
         SSL_CTX_up_ref(ssl_ctx);
-    send_order(
-        worker,
-        (order_t){.kind = ORDER_RELOAD, .ssl_ctx = ssl_ctx, .idle_timeout_ms = idle_timeout_ms});
+    send_order(worker, (order_t){.kind = ORDER_RELOAD, .ssl_ctx = ssl_ctx, .limits = *limits});
 }
 
 void cairn_worker_abandon(cairn_worker_t *worker)
@@ -322,6 +321,7 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const 
     cairn_worker_t *worker = h2o_mem_alloc(sizeof(*worker));
     *worker = (cairn_worker_t){.server = server,
                                .number = number,
+                               .limits = server->limits,
                                .auth = cairn_auth_acquire(server->auth),
                                .sink = {.on_done = cairn_pending_on_done}};
     memcpy(worker->listen_fds, listen_fds, sizeof(worker->listen_fds));

@@ -19,6 +19,17 @@
 
 typedef struct st_cairn_worker_t cairn_worker_t;
 
+/** limits that a reload may change; each worker has its own, which nobody else looks at */
+typedef struct st_cairn_limits_t {
+    size_t connections; /* of all workers together */
+    uint64_t body_bytes;
+    uint64_t read_rate;
+    size_t batch_ops;
+    uint64_t wait_ms;
+    uint64_t stall_ms;
+    uint64_t idle_timeout_ms;
+} cairn_limits_t;
+
 /** what all workers share; read-only once they run, but for the atomics */
 typedef struct st_cairn_server_t {
     const cairn_config_t *config;
@@ -35,13 +46,14 @@ typedef struct st_cairn_server_t {
     cairn_worker_t **workers;
     size_t worker_count;
     _Atomic size_t conn_count; /* of all workers, relaxed */
-    size_t conn_count_max;
+    cairn_limits_t limits;     /* what workers begin with; main's after that */
 } cairn_server_t;
 
 struct st_cairn_worker_t {
     h2o_context_t ctx; /* first: a request leads to its context, that to the worker */
     cairn_server_t *server;
     size_t number;
+    cairn_limits_t limits;
     pthread_t thread;
     sem_t is_set_up;
     sem_t may_serve;
@@ -92,11 +104,11 @@ void cairn_worker_let_serve(cairn_worker_t *worker);
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
 
 /**
- * What a reload changes on the worker: the idle timeout, and the certificate for connections still
- * to come. Owner: the worker takes a reference of `ssl_ctx` for itself; NULL changes nothing.
+ * What a reload changes on the worker: its limits, and the certificate for connections still to
+ * come. Owner: the worker takes a reference of `ssl_ctx` for itself; NULL changes nothing.
  * Threads: main.
  */
-void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, uint64_t idle_timeout_ms);
+void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, const cairn_limits_t *limits);
 
 /** Cuts what is left; the worker stops as soon as its requests have been answered. Threads: main.
  */

@@ -136,6 +136,54 @@ static void the_shutdown_timeout_moves(void)
     http_close(&conn);
 }
 
+/* one request for one get, or two; over and over, until a worker has heard of it */
+static bool batch_comes_to(size_t gets, int status)
+{
+    static const char get[] = "{\"op\":\"get\",\"key\":\"none\"}\n";
+    char body[2 * sizeof(get)] = "";
+    for (size_t i = 0; i < gets; ++i)
+        strcat(body, get);
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1)) {
+        http_conn_t conn;
+        site_open(&site, &conn);
+        int got = exchange_status(&conn, "POST", "/v1/batch", NULL, body, strlen(body));
+        http_close(&conn);
+        if (got == status)
+            return true;
+    }
+    return false;
+}
+
+static void other_limits_move(void)
+{
+    http_conn_t conn, more;
+    http_response_t res;
+    start("workers: 1\nlimits:\n  batch_ops: 1\n  connections: 1\n  wait: 1h\n", NULL);
+    CU_ASSERT(batch_comes_to(1, 200));
+    CU_ASSERT(batch_comes_to(2, 413));
+    reload("workers: 1\nlimits:\n  batch_ops: 2\n  connections: 2\n  wait: 300ms\n"
+           "  read_rate: 0\n  stall: 1s\n  body_bytes: 512MiB\n",
+           "reload: done", 1);
+    CU_ASSERT(comes_to_say("limits.batch_ops has its new value", 1));
+    CU_ASSERT(comes_to_say("limits.body_bytes has its new value", 1));
+    CU_ASSERT(comes_to_say("needs a restart", 0));
+    CU_ASSERT(batch_comes_to(2, 200));
+    /* two connections at once, and a wait that ends soon */
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/livez", NULL, NULL, 0), 204);
+    site_open(&site, &more);
+    int64_t began_ms = monotonic_ms();
+    exchange(&more, "GET", "/v1/changes?since=now&wait=1h", NULL, NULL, 0, &res);
+    CU_ASSERT_EQUAL(res.status, 200);
+    CU_ASSERT(monotonic_ms() - began_ms >= 300);
+    http_response_dispose(&res);
+    http_close(&more);
+    http_close(&conn);
+    reload("workers: 1\nlimits:\n  queue_ops: 9\n", "reload: done", 2);
+    CU_ASSERT(comes_to_say("limits.queue_ops: a new value needs a restart", 1));
+    stop();
+}
+
 static void what_may_not_change_is_named(void)
 {
     start("workers: 1\n", "--limits.value_bytes=10B");
@@ -363,6 +411,7 @@ void suite_reload(void)
     CU_add_test(s, "limits.value_bytes moves if it fits", the_value_limit_moves);
     CU_add_test(s, "limits.idle_timeout moves", the_idle_timeout_moves);
     CU_add_test(s, "limits.shutdown_timeout moves", the_shutdown_timeout_moves);
+    CU_add_test(s, "other limits move, but those of the queue", other_limits_move);
     CU_add_test(s, "what may not change is named and stays", what_may_not_change_is_named);
     CU_add_test(s, "a file with a mistake changes nothing", a_mistake_changes_nothing);
     CU_add_test(s, "tokens are replaced, on open connections too", tokens_are_replaced);
