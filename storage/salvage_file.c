@@ -268,8 +268,7 @@ static uint64_t first_of(const cairn_salvage_file_t *file)
 static bool is_continued(const cairn_salvage_file_t *next, const cairn_scan_t *scan)
 {
     return first_of(next) == scan->last_version + 1 &&
-           (next->generation != 0 ||
-            (next->has_link && memcmp(&next->link.chain, &scan->chain, sizeof(scan->chain)) == 0));
+           (!next->has_link || memcmp(&next->link.chain, &scan->chain, sizeof(scan->chain)) == 0);
 }
 
 /** the file that was written last, or one that was not sealed in time */
@@ -316,6 +315,8 @@ cairn_err_t cairn_salvage_inspect(cairn_salvage_t *s, cairn_salvage_file_t *file
 {
     uint64_t behind = first_of(next);
     cairn_err_t err = CAIRN_OK;
+    if (behind == 0)
+        next = NULL; /* a spare that the log has not gone on in */
     file->first = first_of(file);
     if (file->first == 0)
         file->first = last_before + 1;

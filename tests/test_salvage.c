@@ -11,6 +11,7 @@
 
 #include "storage/segment.h"
 #include "tests/salvage_tools.h"
+#include "tests/site.h"
 #include "tests/suites.h"
 
 /* ---------------------------------------------------------------- one record */
@@ -310,6 +311,43 @@ static void a_newest_segment_that_is_missing_gives_no_version_twice(void)
 
 /* ---------------------------------------------------------------- what is not sealed */
 
+/* a crash leaves the spare behind, and a STORE that knows less: neither is damage, nor may it hide
+ * what comes behind some */
+static void what_a_crash_leaves_is_no_damage(void)
+{
+    for (int is_damaged = 0; is_damaged < 2; ++is_damaged) {
+        fixture_t f;
+        temp_dir_t copy;
+        char path[400], name[32];
+        fixture_init(&f, TEMP_DIR_IN_MEMORY);
+        f.options.upkeep_by_hand = true;
+        CU_ASSERT_TRUE_FATAL(temp_dir_create(&copy, TEMP_DIR_IN_MEMORY));
+        CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+        for (unsigned i = 0; i < SALVAGE_KEYS; ++i)
+            CU_ASSERT_EQUAL_FATAL(fixture_put(&f, salvage_key(i), salvage_value(i)).err, CAIRN_OK);
+        CU_ASSERT_FATAL(fixture_segment_name(&f, 0, name));
+        for (int tries = 0; tries < 500 && access(fixture_path(&f, CAIRN_SPARE_NAME), F_OK) != 0;
+             ++tries)
+            sleep_ms(10);
+        sleep_ms(100); /* the MARK of the idle writer */
+        copy_dir(f.options.path, copy.path);
+        CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+        f.options.path = copy.path;
+        snprintf(path, sizeof(path), "%s/" CAIRN_SPARE_NAME, copy.path);
+        CU_ASSERT_EQUAL_FATAL(access(path, F_OK), 0);
+        CU_ASSERT_FATAL(fixture_segment_name(&f, 0, name));
+        if (is_damaged)
+            salvage_damage(&f, name, salvage_key(SALVAGE_KEYS - 4), salvage_flip_body);
+        CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
+        salvage_check(&f, SALVAGE_KEYS - 4, SALVAGE_KEYS - 4 + (unsigned)is_damaged);
+        CU_ASSERT_EQUAL(salvage_is_degraded(&f), is_damaged);
+        salvage_check_kept(&f, name, is_damaged);
+        CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+        CU_ASSERT(temp_dir_remove(&copy));
+        fixture_dispose(&f);
+    }
+}
+
 static void rot_in_the_segment_that_was_being_written_is_salvaged(void)
 {
     static void (*const damages[])(uint8_t *, size_t) = {salvage_flip_body, salvage_flip_head,
@@ -365,6 +403,7 @@ void suite_salvage(void)
                 a_missing_segment_is_a_gap_that_is_said);
     CU_add_test(s, "a missing newest segment gives no version twice",
                 a_newest_segment_that_is_missing_gives_no_version_twice);
+    CU_add_test(s, "what a crash leaves is no damage", what_a_crash_leaves_is_no_damage);
     CU_add_test(s, "rot in the segment that was being written",
                 rot_in_the_segment_that_was_being_written_is_salvaged);
 }
