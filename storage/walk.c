@@ -35,28 +35,27 @@ void cairn_walk_begin(cairn_walk_t *walk, cairn_segment_t *segment, uint64_t at,
     walk->end = end;
 }
 
-/** a fault on the map would read page by page, each a round trip to the disk */
-static cairn_err_t bring_in(const cairn_segment_t *segment, uint64_t at, uint64_t bytes)
+/** a fault on the map would read page by page, each a round trip to the disk. What cannot be read
+ * shows when it is touched, and what is before it is good */
+static void bring_in(const cairn_segment_t *segment, uint64_t at, uint64_t bytes)
 {
     /* a disk may take long, and memory that others gave back would wait for it */
     rcu_thread_offline();
     cairn_os->will_need(segment->map + at, bytes);
-    int populated = cairn_os->populate(segment->map + at, bytes);
+    cairn_os->populate(segment->map + at, bytes);
     rcu_thread_online();
-    return populated < 0 ? CAIRN_ERR_IO : CAIRN_OK;
 }
 
 /** the bytes from here on, and some of what will be asked for next */
-static cairn_err_t bring_in_ahead(cairn_walk_t *walk, uint64_t bytes)
+static void bring_in_ahead(cairn_walk_t *walk, uint64_t bytes)
 {
     uint64_t left = walk->end - walk->at;
     if (walk->at + bytes <= walk->_brought_in)
-        return CAIRN_OK;
+        return;
     if (bytes < BRING_IN_BYTES)
         bytes = left < BRING_IN_BYTES ? left : BRING_IN_BYTES;
-    cairn_err_t err = bring_in(walk->segment, walk->at, bytes);
+    bring_in(walk->segment, walk->at, bytes);
     walk->_brought_in = walk->at + bytes;
-    return err;
 }
 
 /** copies from the record: bytes that have been brought in, or that are faulted in one by one */
@@ -82,29 +81,26 @@ static cairn_err_t judge(const cairn_walk_t *walk)
 }
 
 /** where what is wanted lies in memory already, no call of the system is needed to know it */
-static cairn_err_t bring_in_some(cairn_walk_t *walk, uint64_t bytes)
+static void bring_in_some(cairn_walk_t *walk, uint64_t bytes)
 {
-    return cairn_residency_check(walk->segment, walk->at, bytes)
-               ? CAIRN_OK
-               : bring_in(walk->segment, walk->at, bytes);
+    if (!cairn_residency_check(walk->segment, walk->at, bytes))
+        bring_in(walk->segment, walk->at, bytes);
 }
 
 /** copies head, key and meta, for which `bring` waits, and judges the head */
-static cairn_err_t look(cairn_walk_t *walk, cairn_err_t (*bring)(cairn_walk_t *, uint64_t bytes))
+static cairn_err_t look(cairn_walk_t *walk, void (*bring)(cairn_walk_t *, uint64_t bytes))
 {
     uint64_t head = CAIRN_RECORD_HEAD_BYTES;
     if (walk->at > walk->end || walk->end - walk->at < head)
         return CAIRN_ERR_DAMAGED;
-    cairn_err_t err = bring(walk, head);
-    if (err == CAIRN_OK)
-        err = copy(walk, 0, &walk->record, head);
-    if (err == CAIRN_OK && !measure(walk, &head))
-        err = CAIRN_ERR_DAMAGED;
-    if (err == CAIRN_OK)
-        err = bring(walk, head);
-    if (err == CAIRN_OK)
-        err =
-            copy(walk, CAIRN_RECORD_HEAD_BYTES, &walk->record + 1, head - CAIRN_RECORD_HEAD_BYTES);
+    bring(walk, head);
+    cairn_err_t err = copy(walk, 0, &walk->record, head);
+    if (err != CAIRN_OK)
+        return err;
+    if (!measure(walk, &head))
+        return CAIRN_ERR_DAMAGED;
+    bring(walk, head);
+    err = copy(walk, CAIRN_RECORD_HEAD_BYTES, &walk->record + 1, head - CAIRN_RECORD_HEAD_BYTES);
     return err == CAIRN_OK ? judge(walk) : err;
 }
 
@@ -130,11 +126,30 @@ cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room)
     uint64_t head = (uint64_t)r->key_bytes + r->meta_bytes;
     if (!cairn_room_make(room, r->value_bytes))
         return CAIRN_ERR_NOMEM;
-    cairn_err_t err = bring_in_ahead(walk, CAIRN_RECORD_HEAD_BYTES + head + r->value_bytes);
-    if (err == CAIRN_OK)
-        err = copy(walk, CAIRN_RECORD_HEAD_BYTES + head, room->bytes, r->value_bytes);
+    bring_in_ahead(walk, CAIRN_RECORD_HEAD_BYTES + head + r->value_bytes);
+    cairn_err_t err = copy(walk, CAIRN_RECORD_HEAD_BYTES + head, room->bytes, r->value_bytes);
     if (err != CAIRN_OK)
         return err;
     const cairn_bytes_t pieces[] = {{cairn_record_key(r), head}, {room->bytes, r->value_bytes}};
     return cairn_record_body_sum(pieces, 2) == r->body_sum ? CAIRN_OK : CAIRN_ERR_DAMAGED;
+}
+
+typedef struct st_check_t {
+    const cairn_record_t *record;
+    bool is_valid;
+} check_t;
+
+static void check(void *ctx)
+{
+    check_t *c = ctx;
+    c->is_valid = cairn_record_body_is_valid(c->record);
+}
+
+cairn_err_t cairn_walk_check(cairn_walk_t *walk)
+{
+    check_t c = {.record = cairn_walk_in_map(walk)};
+    bring_in_ahead(walk, cairn_record_bytes(&walk->record));
+    if (!cairn_guard_run(check, &c))
+        return CAIRN_ERR_IO;
+    return c.is_valid ? CAIRN_OK : CAIRN_ERR_DAMAGED;
 }

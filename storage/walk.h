@@ -56,4 +56,14 @@ cairn_err_t cairn_walk_look_at(cairn_walk_t *walk, uint64_t at);
 /** Copies the value of the record looked at and verifies it. Errors: DAMAGED, IO, NOMEM. */
 cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room);
 
+/** The record looked at as it lies in the map, to be touched under a guard only. */
+static inline const cairn_record_t *cairn_walk_in_map(const cairn_walk_t *walk)
+{
+    return (const cairn_record_t *)(walk->segment->map + walk->at);
+}
+
+/** Verifies key, meta, value and padding of the record looked at where they lie. Errors: DAMAGED,
+ * IO. */
+cairn_err_t cairn_walk_check(cairn_walk_t *walk);
+
 #endif

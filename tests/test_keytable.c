@@ -357,7 +357,9 @@ static bool survives(fixture_t *f, size_t fault, uint64_t nth)
     cairn_err_t err = cairn_keytable_make(&table, segment_of(f), &f->store->dir, NULL, NULL);
     bool has_fired = fault_os_has_fired();
     fault_os_heal();
-    CU_ASSERT(err != CAIRN_OK || !has_fired);
+    /* what was not brought in ahead is read when it is touched: it may go well all the same */
+    bool is_needed = faults[fault].function != FAULT_populate;
+    CU_ASSERT(err != CAIRN_OK || !has_fired || !is_needed);
     if (err == CAIRN_OK) {
         CU_ASSERT_EQUAL(cairn_keytable_verify(table), CAIRN_OK);
         cairn_keytable_close(table);
