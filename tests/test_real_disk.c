@@ -449,6 +449,11 @@ static void cut_power_on(const char *type)
             printf(" (skipped: %s) ", run->disk.error);
             break;
         }
+        if (is_soak()) {
+            printf("\r    %llu of %llu cuts", (unsigned long long)run->tally.cuts,
+                   (unsigned long long)cuts);
+            fflush(stdout);
+        }
     }
     if (run->tally.cuts != 0) {
         say_figures(run);
