@@ -37,8 +37,7 @@ uint64_t cairn_verify_keytable_bytes(const cairn_verify_t *v)
     return bytes;
 }
 
-/** what is wrong with a table that has been opened, or NULL; NOMEM and CANCELLED are nobody's fault
- */
+/** what is wrong with a table that has been opened, where `*err` is not OK */
 static const char *table_fault(cairn_verify_t *v, const cairn_keytable_t *table,
                                cairn_segment_t *segment, bool is_broken, cairn_err_t *err)
 {
@@ -49,7 +48,7 @@ static const char *table_fault(cairn_verify_t *v, const cairn_keytable_t *table,
         return "a block's checksum does not match, or its keys are not in order";
     if (*err == CAIRN_ERR_CORRUPT)
         return "its entries are not those of its segment's records";
-    return *err == CAIRN_ERR_IO ? "the disk cannot read it" : NULL;
+    return *err == CAIRN_ERR_IO ? "the disk cannot read it" : cairn_strerror(*err);
 }
 
 cairn_err_t cairn_verify_keytable(cairn_verify_t *v, cairn_segment_t *segment,
