@@ -59,7 +59,8 @@ struct st_cairn_access_log_t {
     atomic_bool bell_has_rung; /* since the flusher last looked */
     atomic_bool must_reopen;
     atomic_bool is_closing;
-    _Atomic uint64_t lost; /* lines that could not be written */
+    _Atomic cairn_config_access_log_t format; /* relaxed: a line sooner or later is the same */
+    _Atomic uint64_t lost;                    /* lines that could not be written */
     pthread_t flusher;
     /* the flusher's own */
     int fd;
@@ -306,8 +307,9 @@ static void print_record(cairn_access_log_t *log, const ring_t *ring, size_t *at
         .target_bytes = record.target_bytes,
         .token = record.has_token ? token : NULL,
     };
-    log->batch_bytes += cairn_access_line_print(log->options.format, &entry, &log->clock,
-                                                log->batch + log->batch_bytes);
+    log->batch_bytes +=
+        cairn_access_line_print(atomic_load_explicit(&log->format, memory_order_relaxed), &entry,
+                                &log->clock, log->batch + log->batch_bytes);
 }
 
 static void drain(cairn_access_log_t *log, ring_t *ring)
@@ -398,6 +400,7 @@ bool cairn_access_log_open(cairn_access_log_t **opened, const cairn_access_log_o
     if (log->options.ring_bytes == 0)
         log->options.ring_bytes = RING_BYTES;
     assert((log->options.ring_bytes & (log->options.ring_bytes - 1)) == 0);
+    cairn_access_log_set_format(log, options->format);
     log->fd = -1;
     log->bell = -1;
     if (!allocate(log))
@@ -423,6 +426,11 @@ void cairn_access_log_reopen(cairn_access_log_t *log)
 {
     atomic_store_explicit(&log->must_reopen, true, memory_order_relaxed);
     ring_bell(log);
+}
+
+void cairn_access_log_set_format(cairn_access_log_t *log, cairn_config_access_log_t format)
+{
+    atomic_store_explicit(&log->format, format, memory_order_relaxed);
 }
 
 uint64_t cairn_access_log_dropped(const cairn_access_log_t *log)

@@ -67,6 +67,9 @@ void cairn_access_log_add(cairn_access_log_t *log, size_t ring, const cairn_acce
  */
 void cairn_access_log_reopen(cairn_access_log_t *log);
 
+/** Lines made from now on are of this format, which is not OFF. Threads: any. */
+void cairn_access_log_set_format(cairn_access_log_t *log, cairn_config_access_log_t format);
+
 /** Lines dropped so far, NULL is none. Threads: any. */
 uint64_t cairn_access_log_dropped(const cairn_access_log_t *log);
 

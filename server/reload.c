@@ -28,6 +28,7 @@ static const bool may_change[CAIRN_OPTION_COUNT] = {
     [CAIRN_OPTION_limits_stall_ms] = true,
     [CAIRN_OPTION_limits_idle_timeout_ms] = true,
     [CAIRN_OPTION_limits_shutdown_timeout_ms] = true,
+    [CAIRN_OPTION_log_access] = true,
 };
 
 typedef struct st_reload_t {
@@ -90,6 +91,17 @@ static void read_certificate(reload_t *r)
     keep(r, CAIRN_OPTION_tls_key);
 }
 
+/** opened once it is wanted, it stays open: its rings belong to workers that may be using them */
+static void open_access_log(reload_t *r)
+{
+    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
+    if (r->server->access_log != NULL ||
+        cairn_serve_open_access_log(r->server, &r->next, errmsg, sizeof(errmsg)))
+        return;
+    say(r, "access log: %s; it stays off", errmsg);
+    keep(r, CAIRN_OPTION_log_access);
+}
+
 static void sort_out(reload_t *r)
 {
     for (cairn_option_id_t id = 0; id != CAIRN_OPTION_COUNT; ++id) {
@@ -100,6 +112,7 @@ static void sort_out(reload_t *r)
     }
     check_value_fits(r);
     read_certificate(r);
+    open_access_log(r);
 }
 
 /** all of them, changed or not: a list is no option that could be compared */
@@ -132,8 +145,11 @@ static void apply(reload_t *r)
     uint64_t value_bytes = r->config->limits_value_bytes;
     cairn_serve_set_value_bytes_max(server, value_bytes);
     server->limits = cairn_serve_limits(r->config);
+    bool logs_access = r->config->log_access != CAIRN_ACCESS_LOG_OFF;
+    if (logs_access)
+        cairn_access_log_set_format(server->access_log, r->config->log_access);
     for (size_t i = 0; i < server->worker_count; ++i)
-        cairn_worker_reload(server->workers[i], r->ssl_ctx, &server->limits);
+        cairn_worker_reload(server->workers[i], r->ssl_ctx, &server->limits, logs_access);
     replace_tokens(r);
     if (r->ssl_ctx != NULL)
         say(r, "the certificate has been read again, for connections still to come");

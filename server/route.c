@@ -169,7 +169,10 @@ static void log_request(const cairn_conn_t *conn, h2o_req_t *req, uint64_t ns)
         .token = conn->token != NULL ? conn->token->name : NULL,
     };
     clock_gettime(CLOCK_REALTIME, &entry.time);
-    cairn_access_log_add(conn->worker->server->access_log, conn->worker->number, &entry);
+    /* acquire: pairs with main's release when it was opened */
+    cairn_access_log_add(
+        atomic_load_explicit(&conn->worker->server->access_log, memory_order_acquire),
+        conn->worker->number, &entry);
 }
 
 /** called by libh2o when a request is over, answered in whole or not */
@@ -179,7 +182,7 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
     cairn_conn_t *conn = cairn_conn_of(req);
     uint64_t ns = conn->request_began_ns != 0 ? cairn_monotonic_ns() - conn->request_began_ns : 0;
     cairn_metrics_request(&conn->worker->metrics, conn->op, req->res.status, ns);
-    if (conn->worker->server->access_log != NULL)
+    if (conn->worker->logs_access)
         log_request(conn, req, ns);
     conn->request_began_ns = 0;
     conn->op = CAIRN_OP_OTHER;

@@ -121,23 +121,34 @@ static void configure_http(const cairn_config_t *config)
     cairn_route_register(&server);
 }
 
-static bool open_access_log(const cairn_config_t *config)
+bool cairn_serve_open_access_log(cairn_server_t *s, const cairn_config_t *config, char *errmsg,
+                                 size_t errmsg_bytes)
 {
-    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
     cairn_access_log_options_t options = {
         .format = config->log_access,
         .file = config->log_file,
         .ring_count = config->workers,
         .on_log = log_line,
     };
-    if (config->log_access == CAIRN_ACCESS_LOG_OFF ||
-        cairn_access_log_open(&server.access_log, &options, errmsg, sizeof(errmsg)))
+    cairn_access_log_t *log;
+    if (config->log_access == CAIRN_ACCESS_LOG_OFF)
+        return true;
+    if (!cairn_access_log_open(&log, &options, errmsg, errmsg_bytes))
+        return false;
+    /* release: pairs with the acquire of workers that log */
+    atomic_store_explicit(&s->access_log, log, memory_order_release);
+    return true;
+}
+
+static bool open_access_log(const cairn_config_t *config)
+{
+    char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
+    if (cairn_serve_open_access_log(&server, config, errmsg, sizeof(errmsg)))
         return true;
     fprintf(stderr, "cairn: access log: %s\n", errmsg);
     return false;
 }
 
-/** after the workers have stopped: nothing is added any more */
 static void close_access_log(void)
 {
     char line[96];

@@ -18,6 +18,13 @@ int cairn_serve(cairn_config_t *config, int argc, char *const *argv);
 /** The limits that the config has, as far as the process may keep them; says so if it may not. */
 cairn_limits_t cairn_serve_limits(const cairn_config_t *config);
 
+/**
+ * Opens the access log that the config asks for, if it asks for one; workers are told of it by
+ * whoever calls. False, and `errmsg` says why not.
+ */
+bool cairn_serve_open_access_log(cairn_server_t *server, const cairn_config_t *config, char *errmsg,
+                                 size_t errmsg_bytes);
+
 /** Sets limits.value_bytes wherever it counts: in requests, in bodies that are read, in appends. */
 void cairn_serve_set_value_bytes_max(cairn_server_t *server, uint64_t bytes);
 

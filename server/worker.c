@@ -170,13 +170,15 @@ typedef struct st_order_t {
     h2o_multithread_message_t super;
     order_kind_t kind;
     SSL_CTX *ssl_ctx;      /* of a reload: a reference that the worker takes over, or NULL */
-    cairn_limits_t limits; /* of a reload */
+    cairn_limits_t limits; /* of a reload, with the next */
+    bool logs_access;
 } order_t;
 
 /** connections there are keep the context they began with, and its memory */
 static void reload(cairn_worker_t *worker, const order_t *order)
 {
     worker->limits = order->limits;
+    worker->logs_access = order->logs_access;
     worker->ctx.http1.req_timeout.timeout = order->limits.idle_timeout_ms;
     if (order->ssl_ctx != NULL) {
         SSL_CTX_free(worker->accept_ctx.ssl_ctx);
@@ -219,11 +221,15 @@ void cairn_worker_ask_to_stop(cairn_worker_t *worker)
     send_order(worker, (order_t){.kind = ORDER_STOP});
 }
 
-void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, const cairn_limits_t *limits)
+void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, const cairn_limits_t *limits,
+                         bool logs_access)
 {
     if (ssl_ctx != NULL)
         SSL_CTX_up_ref(ssl_ctx);
-    send_order(worker, (order_t){.kind = ORDER_RELOAD, .ssl_ctx = ssl_ctx, .limits = *limits});
+    send_order(worker, (order_t){.kind = ORDER_RELOAD,
+                                 .ssl_ctx = ssl_ctx,
+                                 .limits = *limits,
+                                 .logs_access = logs_access});
 }
 
 void cairn_worker_abandon(cairn_worker_t *worker)
@@ -322,6 +328,7 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const 
     *worker = (cairn_worker_t){.server = server,
                                .number = number,
                                .limits = server->limits,
+                               .logs_access = server->access_log != NULL,
                                .auth = cairn_auth_acquire(server->auth),
                                .sink = {.on_done = cairn_pending_on_done}};
     memcpy(worker->listen_fds, listen_fds, sizeof(worker->listen_fds));

@@ -41,7 +41,8 @@ typedef struct st_cairn_server_t {
     _Atomic uint64_t value_bytes_max;       /* limits.value_bytes, which a reload may change */
     SSL_CTX *ssl_ctx;                       /* what workers begin with; NULL for plain HTTP */
     uint64_t started_ms;
-    struct st_cairn_access_log_t *access_log; /* NULL when it is off; a ring a worker */
+    /* NULL until it is turned on, a ring a worker; release by main, acquire by workers */
+    _Atomic(struct st_cairn_access_log_t *) access_log;
     struct st_cairn_auth_t *auth; /* main's reference to the tokens in force, see server/gate.h */
     cairn_worker_t **workers;
     size_t worker_count;
@@ -54,6 +55,7 @@ struct st_cairn_worker_t {
     cairn_server_t *server;
     size_t number;
     cairn_limits_t limits;
+    bool logs_access;
     pthread_t thread;
     sem_t is_set_up;
     sem_t may_serve;
@@ -104,11 +106,12 @@ void cairn_worker_let_serve(cairn_worker_t *worker);
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
 
 /**
- * What a reload changes on the worker: its limits, and the certificate for connections still to
- * come. Owner: the worker takes a reference of `ssl_ctx` for itself; NULL changes nothing.
- * Threads: main.
+ * What a reload changes on the worker: its limits, whether it logs requests (then the access log is
+ * there), and the certificate for connections still to come. Owner: the worker takes a reference of
+ * `ssl_ctx` for itself; NULL changes nothing. Threads: main.
  */
-void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, const cairn_limits_t *limits);
+void cairn_worker_reload(cairn_worker_t *worker, SSL_CTX *ssl_ctx, const cairn_limits_t *limits,
+                         bool logs_access);
 
 /** Cuts what is left; the worker stops as soon as its requests have been answered. Threads: main.
  */

@@ -347,18 +347,22 @@ static void a_stream_ends_with_its_token(void)
     stop();
 }
 
+static bool holds(const char *path, const char *word)
+{
+    char text[8192];
+    FILE *file = fopen(path, "r");
+    size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof(text) - 1, file);
+    if (file != NULL)
+        fclose(file);
+    text[bytes] = '\0';
+    return strstr(text, word) != NULL;
+}
+
 static bool comes_to_hold(const char *path, const char *word)
 {
-    char text[4096];
-    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1)) {
-        FILE *file = fopen(path, "r");
-        size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof(text) - 1, file);
-        if (file != NULL)
-            fclose(file);
-        text[bytes] = '\0';
-        if (strstr(text, word) != NULL)
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1))
+        if (holds(path, word))
             return true;
-    }
     return false;
 }
 
@@ -395,6 +399,49 @@ static void the_access_log_is_reopened(void)
     stop();
 }
 
+static void the_access_log_is_turned_on_and_off(void)
+{
+    char path[300], text[400], nowhere[400];
+    snprintf(path, sizeof(path), "%s/switched.log", dir.path);
+    snprintf(text, sizeof(text), "log:\n  access: off\n  file: \"%s\"\n", path);
+    start(text, NULL);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/before", 1), 201);
+    snprintf(text, sizeof(text), "log:\n  access: common\n  file: \"%s\"\n", path);
+    reload(text, "reload: done", 1);
+    CU_ASSERT(comes_to_say("log.access has its new value", 1));
+    for (int i = 0; i < 100 && !holds(path, "\"PUT /v1/kv/common "); ++i) {
+        put("PUT", "/v1/kv/common", 1);
+        sleep_ms(100); /* a worker hears of it, and a line is written, in about that time */
+    }
+    CU_ASSERT(comes_to_hold(path, "\"PUT /v1/kv/common "));
+    snprintf(text, sizeof(text), "log:\n  access: json\n  file: \"%s\"\n", path);
+    reload(text, "reload: done", 2);
+    sleep_ms(200); /* for the workers to hear of it */
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/json", 1), 201);
+    CU_ASSERT(comes_to_hold(path, "\"target\":\"/v1/kv/json\""));
+    snprintf(text, sizeof(text), "log:\n  access: off\n  file: \"%s\"\n", path);
+    reload(text, "reload: done", 3);
+    sleep_ms(200);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/silent", 1), 201);
+    snprintf(text, sizeof(text), "log:\n  access: common\n  file: \"%s\"\n", path);
+    reload(text, "reload: done", 4);
+    sleep_ms(200);
+    CU_ASSERT_EQUAL(put("PUT", "/v1/kv/again", 1), 201);
+    CU_ASSERT(comes_to_hold(path, "\"PUT /v1/kv/again "));
+    CU_ASSERT_FALSE(holds(path, "/v1/kv/silent"));
+    CU_ASSERT_FALSE(holds(path, "/v1/kv/before"));
+    stop();
+
+    snprintf(nowhere, sizeof(nowhere), "log:\n  access: off\n  file: /nowhere/access.log\n");
+    start(nowhere, NULL);
+    reload("log:\n  access: common\n  file: /nowhere/access.log\n", "reload: done", 1);
+    CU_ASSERT(comes_to_say("access log: open /nowhere/access.log: No such file or directory; it "
+                           "stays off",
+                           1));
+    CU_ASSERT(site_answers(&site));
+    stop();
+}
+
 static void without_a_file(void)
 {
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, NULL), 0);
@@ -417,5 +464,6 @@ void suite_reload(void)
     CU_add_test(s, "tokens are replaced, on open connections too", tokens_are_replaced);
     CU_add_test(s, "a stream ends with its token", a_stream_ends_with_its_token);
     CU_add_test(s, "the access log is opened anew", the_access_log_is_reopened);
+    CU_add_test(s, "the access log is turned on and off", the_access_log_is_turned_on_and_off);
     CU_add_test(s, "without a file SIGHUP harms nobody", without_a_file);
 }
