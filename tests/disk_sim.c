@@ -1066,6 +1066,17 @@ void disk_sim_flip(disk_sim_t *disk, const char *name, uint64_t bit)
     durable_inode(disk, name)->durable[bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
+void disk_sim_fill(disk_sim_t *disk, const char *name, uint64_t offset, uint64_t count,
+                   uint8_t byte)
+{
+    inode_t *inode = durable_inode(disk, name);
+    if (offset >= inode->durable_bytes)
+        return;
+    if (count > inode->durable_bytes - offset)
+        count = inode->durable_bytes - offset;
+    memset(inode->durable + offset, byte, count);
+}
+
 void disk_sim_shorten(disk_sim_t *disk, const char *name, uint64_t bytes)
 {
     inode_t *inode = durable_inode(disk, name);

@@ -95,8 +95,11 @@ disk_sim_t *disk_sim_copy(const disk_sim_t *from);
  * behind the last one. */
 bool disk_sim_file(const disk_sim_t *disk, size_t at, const char **name, uint64_t *bytes);
 
-/** Flips a bit of a file, cuts it to a length, takes it away: in what is durable. */
+/** Flips a bit of a file, fills a piece of it (`count` is cut to what there is), cuts it to a
+ * length, takes it away: in what is durable. */
 void disk_sim_flip(disk_sim_t *disk, const char *name, uint64_t bit);
+void disk_sim_fill(disk_sim_t *disk, const char *name, uint64_t offset, uint64_t count,
+                   uint8_t byte);
 void disk_sim_shorten(disk_sim_t *disk, const char *name, uint64_t bytes);
 void disk_sim_lose(disk_sim_t *disk, const char *name);
 

@@ -52,6 +52,7 @@ static int tear_down(void)
 #define SMALL_CHANGE (SMALL_KEYS - SMALL_STAY)
 #define SMALL_WRITES 30
 #define SMALL_SEGMENT_BYTES 8192
+#define SECTOR_BYTES 512
 
 static cairn_bytes_t key_of(unsigned key, char room[16])
 {
@@ -245,6 +246,8 @@ static bool judge(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
     static const disk_sim_plan_t nothing;
     uint64_t wrong = v->wrong;
     bool is_damaged = true;
+    /* an open that is refused takes the blank spare away, if nothing else */
+    disk_sim_t *untouched = disk_sim_copy(damaged);
     fixture_t f = small_fixture(damaged);
     disk_sim_start(damaged, &nothing, 0);
     ++v->tried;
@@ -255,7 +258,8 @@ static bool judge(disk_sim_t *damaged, const uint64_t *versions, verdicts_t *v)
         ++v->refused;
     }
     if (is_damaged)
-        salvage(damaged, versions, v);
+        salvage(v->tried % 2 == 0 ? damaged : untouched, versions, v);
+    disk_sim_destroy(untouched);
     disk_sim_destroy(damaged);
     return v->wrong == wrong;
 }
@@ -331,6 +335,27 @@ static void shorten_files(lane_t *lane)
     }
 }
 
+/** each sector, by itself and with those that follow it: garbage, or zeroes */
+static void ruin_sectors(lane_t *lane)
+{
+    uint64_t bytes;
+    const char *name;
+    for (size_t i = 0; disk_sim_file(lane->small->disk, i, &name, &bytes); ++i) {
+        for (uint64_t at = 0; at < bytes; at += SECTOR_BYTES / (is_soak() ? 8 : 1)) {
+            for (unsigned how = 0; how < 4; ++how) {
+                if (!is_my_turn(lane))
+                    continue;
+                disk_sim_t *damaged = disk_sim_copy(lane->small->disk);
+                disk_sim_fill(damaged, name, at, how < 2 ? SECTOR_BYTES : 5 * SECTOR_BYTES,
+                              how % 2 == 0 ? 0 : 0x5a);
+                if (!try_one(lane, damaged))
+                    printf("\n    %s from byte %llu on ruined (%u): wrong\n", name,
+                           (unsigned long long)at, how);
+            }
+        }
+    }
+}
+
 static void *lane_main(void *arg)
 {
     lane_t *lane = arg;
@@ -380,10 +405,11 @@ static void damage_all(const small_t *small, void (*damage)(lane_t *lane), verdi
     }
 }
 
-static void damage_is_noticed_or_harmless(void (*damage)(lane_t *lane))
+/** `from`: the ends at which all that was written has been proven */
+static void damage_is_noticed_or_harmless(void (*damage)(lane_t *lane), end_t from)
 {
     static const char *const names[] = {"power cut", "closed", "closed, with key tables"};
-    for (end_t end = CUT; end <= CLOSED_WITH_TABLES; ++end) {
+    for (end_t end = from; end <= CLOSED_WITH_TABLES; ++end) {
         small_t small;
         verdicts_t v = {0};
         make_small(&small, end);
@@ -406,12 +432,18 @@ static void damage_is_noticed_or_harmless(void (*damage)(lane_t *lane))
 
 static void a_flipped_bit_is_noticed_or_harmless(void)
 {
-    damage_is_noticed_or_harmless(flip_bits);
+    damage_is_noticed_or_harmless(flip_bits, CUT);
 }
 
 static void a_shortened_file_is_noticed_or_harmless(void)
 {
-    damage_is_noticed_or_harmless(shorten_files);
+    damage_is_noticed_or_harmless(shorten_files, CUT);
+}
+
+/* a sector may have both the last commit and the MARK that proves it: then only STORE knows */
+static void a_ruined_sector_is_noticed_or_harmless(void)
+{
+    damage_is_noticed_or_harmless(ruin_sectors, CLOSED);
 }
 
 static void a_wrong_byte_would_be_seen(void)
@@ -436,5 +468,7 @@ void suite_damage(void)
     CU_add_test(s, "a flipped bit is noticed or harmless", a_flipped_bit_is_noticed_or_harmless);
     CU_add_test(s, "a shortened or lost file is noticed or harmless",
                 a_shortened_file_is_noticed_or_harmless);
+    CU_add_test(s, "ruined sectors are noticed or harmless",
+                a_ruined_sector_is_noticed_or_harmless);
     CU_add_test(s, "control: a wrong byte or an older value is seen", a_wrong_byte_would_be_seen);
 }
