@@ -41,6 +41,7 @@ static const suite_t suites[] = {
     {"listing", suite_listing},
     {"http_listing", suite_http_listing},
     {"feed", suite_feed},
+    {"feed_model", suite_feed_model},
     {"snapshot", suite_snapshot},
     {"faults", suite_faults},
     {"checkpoint", suite_checkpoint},

@@ -24,6 +24,7 @@ void suite_keytable(void);
 void suite_listing(void);
 void suite_http_listing(void);
 void suite_feed(void);
+void suite_feed_model(void);
 void suite_snapshot(void);
 void suite_faults(void);
 void suite_checkpoint(void);
