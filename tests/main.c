@@ -45,6 +45,7 @@ static const suite_t suites[] = {
     {"snapshot", suite_snapshot},
     {"faults", suite_faults},
     {"checkpoint", suite_checkpoint},
+    {"checkpoint_tables", suite_checkpoint_tables},
     {"power_cut", suite_power_cut},
     {"damage", suite_damage},
     {"read_errors", suite_read_errors},

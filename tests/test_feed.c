@@ -1,5 +1,6 @@
 /*
  * Does the feed give what has changed after a version, all of it, in order, once?
+ *
  * tests/test_feed_model.c has a model for the long run.
  */
 #include <CUnit/CUnit.h>
@@ -18,7 +19,6 @@
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
-
 
 static const cairn_bytes_t nothing;
 
