@@ -4,13 +4,13 @@
 
 #include "storage/os.h"
 
-static _Atomic uint64_t ahead_ms;
+static _Atomic uint64_t ahead_ms, held_ms; /* 0: not held */
 static const cairn_os_t *beneath;
 static cairn_os_t table;
 
 static uint64_t now_ms(void)
 {
-    return beneath->now_ms() + ahead_ms;
+    return (held_ms != 0 ? held_ms : beneath->now_ms()) + ahead_ms;
 }
 
 static uint64_t coarse_ms(void)
@@ -24,13 +24,18 @@ void later_install(void)
     table = *beneath;
     table.now_ms = now_ms;
     table.coarse_ms = coarse_ms;
-    ahead_ms = 0;
+    ahead_ms = held_ms = 0;
     cairn_os = &table;
 }
 
 void later_remove(void)
 {
     cairn_os = beneath;
+}
+
+void later_hold(void)
+{
+    held_ms = beneath->now_ms();
 }
 
 void later_by(uint64_t ms)

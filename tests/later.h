@@ -15,6 +15,9 @@ void later_install(void);
 /** Puts back what was beneath. */
 void later_remove(void);
 
+/** From now on the wall clock moves by later_by() alone: nothing expires while it is looked at. */
+void later_hold(void);
+
 /** It becomes so much later. */
 void later_by(uint64_t ms);
 

@@ -97,7 +97,6 @@ static void write_something(model_t *m)
             m->ops = realloc(m->ops, m->room * sizeof(*m->ops));
         }
         CU_ASSERT_EQUAL_FATAL(write->version, m->count);
-        /* the writer's clock is at most a moment behind ours, which is what TTLs are far from */
         op.expiry_ms = has_ttl ? cairn_os->now_ms() + TTL_MS : 0;
         m->ops[m->count] = op;
     } else {
@@ -227,6 +226,7 @@ static void check_follower(model_t *m, follower_t *follower)
 static void run_model(model_t *m, unsigned rounds)
 {
     later_install();
+    later_hold();
     m->random = random_from(seed_of_run(), 0xfeed);
     fixture_init(&m->f, TEMP_DIR_IN_MEMORY);
     m->f.options.upkeep_by_hand = true;
