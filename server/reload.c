@@ -127,7 +127,7 @@ static void replace_tokens(reload_t *r)
     next->token_count = old_count;
     cairn_gate_set_tokens(r->server, config);
     if (config->token_count != 0)
-        say(r, "auth.tokens: %zu in force, for requests still to come", config->token_count);
+        say(r, "auth.tokens: %zu in force, also for those who follow changes", config->token_count);
     else if (old_count != 0)
         say(r, "auth.tokens: there are none any more; everyone may do everything");
 }

@@ -5,13 +5,13 @@
  */
 #include <CUnit/CUnit.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/batch_call.h"
 #include "tests/suites.h"
+#include "tests/worker_cost.h"
 
 static site_t site;
 
@@ -130,97 +130,10 @@ static void vanishing_client(void)
 
 /* ---------------------------------------------------------------- the event loop */
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define IS_SANITIZED true /* and what it costs says nothing */
-#else
-#define IS_SANITIZED false
-#endif
 #define LOOP_NS_MAX 2000000
-#define ROUNDS 10
-#define THREADS_MAX 64
-
-/* what the threads of a process have used of processors; waiting for one does not count */
-typedef struct st_used_t {
-    size_t count;
-    int tids[THREADS_MAX];
-    int64_t ns[THREADS_MAX];
-} used_t;
-
-static used_t used_by(pid_t pid)
-{
-    used_t used = {.count = 0};
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-    DIR *dir = opendir(path);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
-    for (const struct dirent *entry; (entry = readdir(dir)) != NULL && used.count < THREADS_MAX;) {
-        long long ns = 0;
-        snprintf(path, sizeof(path), "/proc/%d/task/%.10s/schedstat", (int)pid, entry->d_name);
-        FILE *file = entry->d_name[0] != '.' ? fopen(path, "r") : NULL;
-        if (file == NULL)
-            continue;
-        CU_ASSERT_EQUAL(fscanf(file, "%lld", &ns), 1);
-        fclose(file);
-        used.tids[used.count] = atoi(entry->d_name);
-        used.ns[used.count++] = ns;
-    }
-    closedir(dir);
-    return used;
-}
-
-static int64_t ns_of(const used_t *used, int tid)
-{
-    for (size_t i = 0; i < used->count; ++i)
-        if (used->tids[i] == tid)
-            return used->ns[i];
-    return 0;
-}
-
-/* the thread that answers: the one that many small requests keep busy */
-static int find_worker(http_conn_t *conn, pid_t pid)
-{
-    used_t before = used_by(pid);
-    for (int i = 0; i < 1000; ++i)
-        CU_ASSERT_EQUAL(exchange_status(conn, "GET", "/livez", NULL, NULL, 0), 204);
-    used_t after = used_by(pid);
-    int busiest = 0;
-    int64_t most = 0;
-    for (size_t i = 0; i < after.count; ++i) {
-        int64_t ns = after.ns[i] - ns_of(&before, after.tids[i]);
-        if (ns > most) {
-            most = ns;
-            busiest = after.tids[i];
-        }
-    }
-    return busiest;
-}
-
-typedef struct st_cost_t {
-    int64_t worker_ns, all_ns;
-} cost_t;
-
-/* the least that a batch has cost, in several runs: others on the machine make it dearer */
-static cost_t cost_of(http_conn_t *conn, pid_t pid, int worker, const char *body, size_t bytes,
-                      int status)
-{
-    cost_t least = {INT64_MAX, INT64_MAX};
-    for (int round = 0; round < ROUNDS; ++round) {
-        cost_t cost = {0, 0};
-        used_t before = used_by(pid);
-        CU_ASSERT_EQUAL(exchange_status(conn, "POST", BATCH, NULL, body, bytes), status);
-        used_t after = used_by(pid);
-        for (size_t i = 0; i < after.count; ++i)
-            cost.all_ns += after.ns[i] - ns_of(&before, after.tids[i]);
-        cost.worker_ns = ns_of(&after, worker) - ns_of(&before, worker);
-        if (cost.worker_ns < least.worker_ns)
-            least = cost;
-    }
-    return least;
-}
 
 /* All that the event loop does for a batch of ten thousand operations, from the first byte read to
- * the last one sent, takes less than two milliseconds, so no step of it can take longer. Time on a
- * processor is counted: what the clock shows depends on who else is using the machine. */
+ * the last one sent, takes less than two milliseconds, so no step of it can take longer. */
 static void the_loop_goes_on(void)
 {
     static const struct {
@@ -242,16 +155,17 @@ static void the_loop_goes_on(void)
     char *body = malloc(BATCH_OPS_MAX * 200);
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, args), 0);
     site_open(&own, &conn);
-    int worker = find_worker(&conn, own.server.pid);
+    int worker = worker_cost_find(&conn, own.server.pid);
     for (size_t b = 0; b < sizeof(batches) / sizeof(batches[0]); ++b) {
         size_t at = 0;
         for (int i = 0; i < BATCH_OPS_MAX - (batches[b].status != 200); ++i)
             at += (size_t)sprintf(body + at, batches[b].line, i);
         at += (size_t)sprintf(body + at, "%s", batches[b].last);
-        cost_t cost = cost_of(&conn, own.server.pid, worker, body, at, batches[b].status);
+        costed_t request = {"POST", BATCH, body, at, batches[b].status};
+        worker_cost_t cost = worker_cost_of(&conn, own.server.pid, worker, &request);
         printf("\n    %s: %.2f ms of the event loop, %.2f ms in all", batches[b].name,
                (double)cost.worker_ns / 1e6, (double)cost.all_ns / 1e6);
-        CU_ASSERT(IS_SANITIZED || cost.worker_ns < LOOP_NS_MAX);
+        CU_ASSERT(WORKER_COST_MEANS_NOTHING || cost.worker_ns < LOOP_NS_MAX);
         CU_ASSERT(cost.worker_ns < cost.all_ns / 2);
     }
     printf(" ");

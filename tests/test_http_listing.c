@@ -10,6 +10,7 @@
 #include "tests/site.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
+#include "tests/worker_cost.h"
 
 static site_t site;
 static http_conn_t conn;
@@ -191,6 +192,18 @@ static void other_methods_are_refused_and_head_has_no_body(void)
     http_response_dispose(&res);
 }
 
+static size_t row_count(const char *target)
+{
+    http_response_t res;
+    size_t count = 0;
+    exchange(&conn, "GET", target, NULL, NULL, 0, &res);
+    CU_ASSERT_EQUAL(res.status, 200);
+    for (const char *at = res.body; (at = strchr(at, '\n')) != NULL; ++at)
+        ++count;
+    http_response_dispose(&res);
+    return count;
+}
+
 static void ten_thousand_keys_come_once_each_in_order(void)
 {
     char target[4096] = "/v1/keys?prefix=n/&limit=777", key[64];
@@ -213,6 +226,9 @@ static void ten_thousand_keys_come_once_each_in_order(void)
     }
     CU_ASSERT_EQUAL(number, 10000);
     CU_ASSERT_EQUAL(pages, 13);
+    /* 1,000 are given if nothing is said, and all of them if 10,000 may be */
+    CU_ASSERT_EQUAL(row_count("/v1/keys?prefix=n/"), 1000);
+    CU_ASSERT_EQUAL(row_count("/v1/keys?prefix=n/&limit=10000"), 10000);
 }
 
 static void a_page_of_large_values_ends_early(void)
@@ -289,6 +305,48 @@ static void who_hangs_up_is_not_searched_for(void)
     free(value);
 }
 
+/* ---------------------------------------------------------------- what it costs others */
+
+#define LOOP_NS_MAX 2000000
+
+/* 64 MiB are looked through, and 60,000 keys listed of which few begin so: on the I/O pool */
+static void the_loop_goes_on(void)
+{
+    enum { LARGE = 16, KEYS = 60000, KEYS_OF_A_BATCH = 10000 };
+    static const char *const targets[] = {"/v1/scan?contains=nowhere", "/v1/keys?prefix=large",
+                                          "/v1/scan?contains=nowhere&prefix=small"};
+    static const char *const args[] = {"--workers", "1", NULL};
+    site_t own;
+    http_conn_t other;
+    char target[64], *body = malloc(KEYS_OF_A_BATCH * 64), *value = noise((size_t)4 << 20, 1);
+    CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, args), 0);
+    site_open(&own, &other);
+    for (int i = 0; i < LARGE; ++i) {
+        sprintf(target, "/v1/kv/large/%d", i);
+        CU_ASSERT_EQUAL(exchange_status(&other, "PUT", target, NULL, value, (size_t)4 << 20), 201);
+    }
+    for (int i = 0; i < KEYS;) {
+        size_t at = 0;
+        for (int j = 0; j < KEYS_OF_A_BATCH; ++j, ++i)
+            at += (size_t)sprintf(body + at,
+                                  "{\"op\":\"put\",\"key\":\"small/%d\",\"value\":\"v\"}\n", i);
+        CU_ASSERT_EQUAL(exchange_status(&other, "POST", "/v1/batch", NULL, body, at), 200);
+    }
+    int worker = worker_cost_find(&other, own.server.pid);
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); ++i) {
+        costed_t request = {"GET", targets[i], NULL, 0, 200};
+        worker_cost_t cost = worker_cost_of(&other, own.server.pid, worker, &request);
+        printf("\n    %s: %.2f ms of the event loop, %.2f ms in all", targets[i],
+               (double)cost.worker_ns / 1e6, (double)cost.all_ns / 1e6);
+        CU_ASSERT(WORKER_COST_MEANS_NOTHING || cost.worker_ns < LOOP_NS_MAX);
+    }
+    printf(" ");
+    free(body);
+    free(value);
+    http_close(&other);
+    CU_ASSERT_EQUAL(site_end(&own), 0);
+}
+
 /* ---------------------------------------------------------------- tokens */
 
 static void a_bound_token_lists_what_it_reaches(void)
@@ -346,4 +404,5 @@ void suite_http_listing(void)
     CU_add_test(s, "a page of large values ends early", a_page_of_large_values_ends_early);
     CU_add_test(s, "who hangs up is not searched for", who_hangs_up_is_not_searched_for);
     CU_add_test(s, "a bound token lists what it reaches", a_bound_token_lists_what_it_reaches);
+    CU_add_test(s, "the event loop goes on meanwhile", the_loop_goes_on);
 }
