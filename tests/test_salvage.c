@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/segment.h"
+#include "storage/keytable.h"
 #include "tests/salvage_tools.h"
 #include "tests/site.h"
 #include "tests/suites.h"
@@ -203,7 +203,7 @@ static void a_compacted_segment_says_how_much_may_be_lost(void)
 {
     fixture_t f;
     size_t bytes;
-    char name[32] = "0000000000000001-0001.seg";
+    char name[CAIRN_SEGMENT_NAME_BYTES];
     salvage_make_store(&f);
     f.options.no_compaction = false;
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
@@ -211,19 +211,19 @@ static void a_compacted_segment_says_how_much_may_be_lost(void)
         CU_ASSERT_EQUAL(fixture_delete(&f, salvage_key(i)).err, CAIRN_OK);
     salvage_compact_all(&f);
     CU_ASSERT_EQUAL_FATAL(fixture_close(&f), CAIRN_OK);
-    for (int generation = 1; access(fixture_path(&f, name), F_OK) != 0 && generation < 9;)
-        snprintf(name, sizeof(name), "0000000000000001-%04d.seg", ++generation);
+    uint32_t generation = 1;
+    cairn_segment_name(name, 1, generation);
+    while (access(fixture_path(&f, name), F_OK) != 0 && generation < 9)
+        cairn_segment_name(name, 1, ++generation);
     uint8_t *content = read_file(fixture_path(&f, name), &bytes);
     size_t at = salvage_find_last(content, bytes, salvage_key(10));
     memset(content + at, 0, bytes - CAIRN_SEGMENT_FOOTER_BYTES - at); /* and to its end */
     chmod(fixture_path(&f, name), 0600);
     write_file(fixture_path(&f, name), content, bytes);
     free(content);
-    for (int generation = 1; generation < 9; ++generation) {
-        char keys[40];
-        snprintf(keys, sizeof(keys), "0000000000000001-%04d.keys", generation);
-        unlink(fixture_path(&f, keys));
-    }
+    char keys[CAIRN_KEYTABLE_NAME_BYTES];
+    cairn_keytable_name(keys, 1, generation);
+    unlink(fixture_path(&f, keys));
     CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
     for (unsigned i = 0; i < 10; i += 2)
         CU_ASSERT(fixture_has(&f, salvage_key(i), salvage_value(i)));
