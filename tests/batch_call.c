@@ -91,7 +91,7 @@ long long batch_commit_count(http_conn_t *conn)
     long long count, before;
     do {
         before = commit_count(conn);
-        sleep_ms(100); /* five times as long as the writer waits with the MARK */
+        sleep_ms(200); /* ten times as long as the writer waits with the MARK */
         count = commit_count(conn);
     } while (count != before);
     return count;
