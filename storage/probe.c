@@ -125,6 +125,8 @@ bool cairn_probe_measure(const cairn_record_t *r, uint64_t *bytes)
 
 typedef struct st_see_t {
     const cairn_record_t *record;
+    const cairn_segment_t *segment;
+    uint64_t offset;
     cairn_seen_t *seen;
 } see_t;
 
@@ -133,13 +135,19 @@ static void see(void *ctx)
     see_t *s = ctx;
     s->seen->bytes = cairn_record_bytes(s->record);
     s->seen->expiry_ms = cairn_record_expiry_ms(s->record);
-    s->seen->is_lost = cairn_record_type(s->record) == CAIRN_RECORD_LOST;
+    /* seldom; and any record may have rotted into one that looks so */
+    s->seen->is_lost = cairn_record_type(s->record) == CAIRN_RECORD_LOST &&
+                       cairn_record_head_is_valid(s->record, s->segment->bytes - s->offset,
+                                                  s->segment->salt, s->offset);
 }
 
 bool cairn_probe_see(const cairn_space_t *space, cairn_loc_t loc, cairn_seen_t *seen)
 {
     cairn_segment_t *segment = cairn_space_segment(space, loc);
-    see_t s = {.record = cairn_space_record(space, loc), .seen = seen};
+    see_t s = {.record = cairn_space_record(space, loc),
+               .segment = segment,
+               .offset = cairn_segment_offset(segment, loc),
+               .seen = seen};
     *seen = (cairn_seen_t){.loc = loc, .salt = segment->salt};
     bool is_readable = cairn_guard_run(see, &s);
     /* one that is damaged or cannot be read may be the very reason why it is looked at */

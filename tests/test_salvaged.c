@@ -129,6 +129,28 @@ static void a_write_mends_the_key(void)
     }
 }
 
+static void make_type_lost(uint8_t *content, size_t at)
+{
+    content[at + 38] = CAIRN_RECORD_LOST;
+}
+
+/* a head that has rotted says nothing: the key of such a record was never counted */
+static void a_head_that_rots_into_a_lost_one_is_none(void)
+{
+    fixture_t f;
+    salvage_make_store(&f);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    cairn_store_upkeep(f.store);
+    CU_ASSERT_EQUAL_FATAL(fixture_close(&f), CAIRN_OK);
+    salvage_damage(&f, SALVAGE_FIRST, salvage_key(5), make_type_lost);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK); /* from its key table */
+    CU_ASSERT_EQUAL(salvage_get(&f, salvage_key(5)), CAIRN_ERR_DAMAGED);
+    CU_ASSERT_EQUAL(fixture_put(&f, salvage_key(5), "mended").err, CAIRN_OK);
+    CU_ASSERT_EQUAL(salvage_told(&f).lost_keys, 0);
+    CU_ASSERT_FALSE(salvage_is_degraded(&f));
+    fixture_dispose(&f);
+}
+
 static void nothing_is_built_upon_what_is_lost(void)
 {
     fixture_t f;
@@ -430,6 +452,8 @@ void suite_salvaged(void)
     CU_add_test(s, "salvage, then compaction: lost versions stay lost",
                 lost_versions_stay_lost_after_a_compaction);
     CU_add_test(s, "a write mends the key", a_write_mends_the_key);
+    CU_add_test(s, "a head that rots into a LOST one is none",
+                a_head_that_rots_into_a_lost_one_is_none);
     CU_add_test(s, "nothing is built upon what is lost", nothing_is_built_upon_what_is_lost);
     CU_add_test(s, "a listing names the key and says so",
                 a_listing_names_the_key_and_says_that_its_value_is_lost);
