@@ -52,7 +52,8 @@ static cairn_err_t bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *fi
     cairn_os->will_need(s->map + at, bytes);
     if (cairn_os->populate(s->map + at, bytes) < 0)
         return cairn_recovery_fail(r, CAIRN_ERR_IO,
-                                   "%s: the disk cannot read bytes %" PRIu64 " to %" PRIu64,
+                                   "%s: the disk cannot read bytes %" PRIu64
+                                   " to %" PRIu64 CAIRN_RECOVERY_ADVICE,
                                    file->name, at, at + bytes - 1);
     return CAIRN_OK;
 }
@@ -227,8 +228,9 @@ static void apply_guarded(void *ctx)
 
 static cairn_err_t unreadable(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
-    return cairn_recovery_fail(r, CAIRN_ERR_IO, "%s: the disk cannot read byte %" PRIu64 " and on",
-                               file->name, file->scan.at);
+    return cairn_recovery_fail(
+        r, CAIRN_ERR_IO, "%s: the disk cannot read byte %" PRIu64 " and on" CAIRN_RECOVERY_ADVICE,
+        file->name, file->scan.at);
 }
 
 void cairn_recovery_use_footer(cairn_recovery_file_t *file)
