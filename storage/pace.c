@@ -76,10 +76,12 @@ uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
     pace->bytes += bytes;
     uint64_t due_ms = pace->bytes * 1000 / pace->bytes_per_s;
     uint64_t rest_ms = due_ms > taken_ms ? due_ms - taken_ms : 0;
+    if (rest_ms > REST_MS_MOST)
+        rest_ms = REST_MS_MOST;
     if (pace->bytes >= WINDOW_BYTES) {
         adapt(pace, mean_since(pace, load),
               (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
         cairn_pace_begin(pace, now_ns + rest_ms * 1000000, load);
     }
-    return rest_ms < REST_MS_MOST ? rest_ms : REST_MS_MOST;
+    return rest_ms;
 }

@@ -58,19 +58,29 @@ static cairn_err_t bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *fi
     return CAIRN_OK;
 }
 
-/** waits for the thread that reads ahead; whether it has brought this file in */
-static bool is_brought_in(cairn_recovery_t *r, const cairn_recovery_file_t *file)
+/** a look at the thread that reads ahead, after waiting for a piece if it has not come so far */
+static bool has_come_so_far(cairn_recovery_ahead_t *ahead, size_t number, bool *is_done)
 {
-    cairn_recovery_ahead_t *ahead = &r->ahead;
-    size_t number = (size_t)(file - r->files);
-    if (!ahead->is_started)
-        return false;
     pthread_mutex_lock(&ahead->mutex);
-    while (ahead->files <= number && !ahead->is_over)
+    bool is_there = ahead->files > number || ahead->is_over;
+    if (!is_there)
         pthread_cond_wait(&ahead->cond, &ahead->mutex);
-    bool is_done = ahead->files > number;
+    *is_done = ahead->files > number;
     pthread_mutex_unlock(&ahead->mutex);
-    return is_done;
+    return is_there;
+}
+
+/** waits for the thread that reads ahead; `*is_done`: it has brought this file in. Errors:
+ * CANCELLED */
+static cairn_err_t wait_for_ahead(cairn_recovery_t *r, const cairn_recovery_file_t *file,
+                                  bool *is_done)
+{
+    cairn_err_t err = CAIRN_OK;
+    *is_done = false;
+    while (err == CAIRN_OK && r->ahead.is_started &&
+           !has_come_so_far(&r->ahead, (size_t)(file - r->files), is_done))
+        err = cairn_recovery_progress(r, 0); /* it may be asked to stop meanwhile */
+    return err;
 }
 
 cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_file_t *file)
@@ -79,7 +89,10 @@ cairn_err_t cairn_recovery_bring_in(cairn_recovery_t *r, const cairn_recovery_fi
     cairn_err_t err = CAIRN_OK;
     if (at > CAIRN_SEGMENT_HEADER_BYTES) /* the LINK is read of each */
         err = bring_in(r, file, CAIRN_SEGMENT_HEADER_BYTES, CAIRN_LINK_SPAN);
-    if (err == CAIRN_OK && at < end && is_brought_in(r, file))
+    bool is_done = false;
+    if (err == CAIRN_OK && at < end)
+        err = wait_for_ahead(r, file, &is_done);
+    if (is_done && err == CAIRN_OK)
         return cairn_recovery_progress(r, end - at);
     while (at < end && err == CAIRN_OK) {
         uint64_t bytes = end - at < PIECE_BYTES ? end - at : PIECE_BYTES;
@@ -277,8 +290,10 @@ static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
 
 static cairn_err_t apply(applying_t *applying)
 {
-    if (!cairn_guard_run(apply_guarded, applying))
+    if (!cairn_guard_run(apply_guarded, applying)) {
+        applying->file->scan.at = applying->units[0].offset; /* or a little behind it */
         return unreadable(applying->recovery, applying->file);
+    }
     applying->count = 0;
     rcu_quiescent_state(); /* lets go of what the index outgrows */
     return applying->err;
