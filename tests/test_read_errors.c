@@ -466,6 +466,48 @@ static void a_real_disk_cannot_read(void)
     CU_ASSERT(loop_disk_destroy(&disk));
 }
 
+/* what cannot be read is damage like any other; what is made of it is written to the same disk */
+static void a_real_disk_that_cannot_read_is_salvaged(void)
+{
+    fixture_t f;
+    loop_disk_t disk;
+    cairn_damage_t damage;
+    char path[400];
+    if (!loop_disk_create(&disk, "ext4", 64 * MIB, TEMP_DIR_IN_MEMORY)) {
+        printf(" (skipped: %s) ", disk.error);
+        return;
+    }
+    fixture_init(&f, TEMP_DIR_IN_MEMORY);
+    f.options.segment_bytes = 4 * MIB;
+    f.options.path = disk.mount;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    put_value(&f, "first", 100);
+    put_value(&f, "fill", 600 * KIB);
+    put_value(&f, "small", 100);
+    put_value(&f, "large", 2 * MIB);
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    snprintf(path, sizeof(path), "%s/0000000000000001-0000.seg", disk.mount);
+    CU_ASSERT_FATAL(loop_disk_lose_end_of(&disk, path, 500 * KIB));
+    CU_ASSERT(forget_pages(path, 512 * KIB, 2 * MIB));
+    CU_ASSERT_EQUAL(fixture_open(&f), CAIRN_ERR_IO);
+    CU_ASSERT_PTR_NOT_NULL(strstr(f.errmsg, "'cairn serve --salvage'"));
+    f.options.salvage = true;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    CU_ASSERT(has_value(&f, "first", 100));
+    CU_ASSERT_EQUAL(get_err(&f, "fill"), CAIRN_ERR_DAMAGED);
+    CU_ASSERT_EQUAL(get_err(&f, "small"), CAIRN_ERR_NOT_FOUND);
+    cairn_store_damage(f.store, &damage);
+    CU_ASSERT_EQUAL(damage.lost_keys, 1);
+    CU_ASSERT(damage.lost_first == 3 && damage.lost_last == 4 && damage.lost_versions == 2);
+    put_value(&f, "more", 100);
+    f.options.salvage = false;
+    fixture_restart(&f);
+    CU_ASSERT(has_value(&f, "first", 100) && has_value(&f, "more", 100));
+    CU_ASSERT_EQUAL(get_err(&f, "fill"), CAIRN_ERR_DAMAGED);
+    fixture_dispose(&f);
+    CU_ASSERT(loop_disk_destroy(&disk));
+}
+
 void suite_read_errors(void)
 {
     CU_pSuite s = CU_add_suite("read_errors", NULL, NULL);
@@ -478,4 +520,6 @@ void suite_read_errors(void)
     CU_add_test(s, "over TLS it does too", a_server_goes_on_over_tls);
     CU_add_test(s, "a file cut while a value of it is sent", cut_while_it_is_sent);
     CU_add_test(s, "a real disk that cannot read", a_real_disk_cannot_read);
+    CU_add_test(s, "a real disk that cannot read is salvaged",
+                a_real_disk_that_cannot_read_is_salvaged);
 }
