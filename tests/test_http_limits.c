@@ -119,6 +119,13 @@ static size_t own_memory(pid_t pid)
 
 enum { SENDERS = 24 };
 
+/* of a server that has nothing to do. What a sanitizer keeps back of freed memory is not its own */
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY_AT_REST (512 * MIB)
+#else
+#define MEMORY_AT_REST (24 * MIB)
+#endif
+
 /* many begin to send a large body and do not end it */
 static void begin_bodies(const site_t *site, http_conn_t *conns, const char *part, size_t bytes)
 {
@@ -167,7 +174,7 @@ static void bodies_are_bounded(void)
     begin_bodies(&site, conns, part, 3 * MIB);
     wait_for_refusals(&site, conns, SENDERS - 32 / 3);
     /* each of the others has its 3 MiB, and libh2o twice that for the next ones */
-    CU_ASSERT(own_memory(site.server.pid) < 32 * 2 * MIB + 24 * MIB);
+    CU_ASSERT(own_memory(site.server.pid) < 32 * 2 * MIB + MEMORY_AT_REST);
     site_open(&site, &other);
     CU_ASSERT_EQUAL(exchange_status(&other, "PUT", "/v1/kv/small", NULL, "x", 1), 204);
     http_close(&other);
