@@ -106,6 +106,7 @@ static cairn_err_t look(cairn_walk_t *walk, void (*bring)(cairn_walk_t *, uint64
 
 cairn_err_t cairn_walk_look(cairn_walk_t *walk)
 {
+    walk->_is_lone = false;
     return walk->at < walk->end ? look(walk, bring_in_ahead) : CAIRN_ERR_NOT_FOUND;
 }
 
@@ -117,6 +118,7 @@ void cairn_walk_step(cairn_walk_t *walk)
 cairn_err_t cairn_walk_look_at(cairn_walk_t *walk, uint64_t at)
 {
     walk->at = walk->_brought_in = at;
+    walk->_is_lone = true;
     return look(walk, bring_in_some);
 }
 
@@ -126,7 +128,11 @@ cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room)
     uint64_t head = (uint64_t)r->key_bytes + r->meta_bytes;
     if (!cairn_room_make(room, r->value_bytes))
         return CAIRN_ERR_NOMEM;
-    bring_in_ahead(walk, CAIRN_RECORD_HEAD_BYTES + head + r->value_bytes);
+    uint64_t bytes = CAIRN_RECORD_HEAD_BYTES + head + r->value_bytes;
+    if (walk->_is_lone)
+        bring_in_some(walk, bytes);
+    else
+        bring_in_ahead(walk, bytes);
     cairn_err_t err = copy(walk, CAIRN_RECORD_HEAD_BYTES + head, room->bytes, r->value_bytes);
     if (err != CAIRN_OK)
         return err;

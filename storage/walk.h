@@ -17,7 +17,8 @@ typedef struct st_cairn_walk_t {
     uint64_t at;  /* where the record looked at begins */
     uint64_t end; /* of what may be looked at */
     uint64_t _brought_in;
-    union { /* the record looked at: head, key and meta */
+    bool _is_lone; /* the record looked at has a place of its own: nothing behind it is wanted */
+    union {        /* the record looked at: head, key and meta */
         cairn_record_t record;
         uint8_t _room[CAIRN_RECORD_HEAD_BYTES + CAIRN_KEY_BYTES_MAX + CAIRN_META_BYTES_MAX];
     };
@@ -53,7 +54,8 @@ void cairn_walk_step(cairn_walk_t *walk);
  */
 cairn_err_t cairn_walk_look_at(cairn_walk_t *walk, uint64_t at);
 
-/** Copies the value of the record looked at and verifies it. Errors: DAMAGED, IO, NOMEM. */
+/** Copies the value of the record looked at and verifies it, bringing in as much ahead as the look
+ * did. Errors: DAMAGED, IO, NOMEM. */
 cairn_err_t cairn_walk_value(cairn_walk_t *walk, cairn_room_t *room);
 
 /** The record looked at as it lies in the map, to be touched under a guard only. */

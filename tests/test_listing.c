@@ -15,6 +15,7 @@
 #include "storage/listing.h"
 #include "storage/search.h"
 #include "storage/store_internal.h"
+#include "tests/fault_os.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
@@ -412,6 +413,35 @@ static void a_search_meets_each_live_value_once(void)
     model_dispose(&m);
 }
 
+/** values are read in the order of their keys, which is none on disk: whatever is brought in beside
+ * one is of no use to the next */
+static void values_in_memory_are_not_waited_for(void)
+{
+    model_t m;
+    fault_os_install();
+    model_init(&m, 7, false);
+    for (size_t i = 0; i < KEYS; ++i)
+        put(&m, i, 100, 0);
+    for (unsigned round = 0; round < 2; ++round) {
+        cairn_listing_options_t options = {.wants_values = true, .entries_max = KEYS};
+        cairn_listing_t listing;
+        cairn_row_t row;
+        cairn_err_t err;
+        size_t count = 0;
+        fault_os_reset(); /* of the first round it does not matter what it costs */
+        cairn_listing_from(&listing, (cairn_bytes_t){"", 0}, (cairn_bytes_t){"", 0});
+        cairn_listing_reader_t *reader = cairn_listing_begin(m.f.store, &listing, &options);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(reader);
+        while (cairn_listing_next(reader, &row, &err) == CAIRN_LISTING_ROW)
+            count += row.value.count == 100;
+        cairn_listing_end(reader);
+        CU_ASSERT_EQUAL(count, KEYS);
+    }
+    CU_ASSERT_EQUAL(fault_os_calls(FAULT_populate) + fault_os_calls(FAULT_will_need), 0);
+    model_dispose(&m);
+    fault_os_remove();
+}
+
 void suite_listing(void)
 {
     CU_pSuite s = CU_add_suite("listing", NULL, NULL);
@@ -422,5 +452,6 @@ void suite_listing(void)
                 every_key_that_stays_is_seen_once_beside_writes);
     CU_add_test(s, "a range of deleted keys is passed in bounded steps",
                 a_range_of_deleted_keys_is_passed_in_bounded_steps);
+    CU_add_test(s, "values in memory are not waited for", values_in_memory_are_not_waited_for);
     CU_add_test(s, "a search meets each live value once", a_search_meets_each_live_value_once);
 }
