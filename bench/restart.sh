@@ -150,7 +150,8 @@ report() {
     echo "Written by \`make bench-restart\`."
     echo
     about_machine
-    echo "- the kernel's cache is warm, for cairn and for Redis"
+    echo "- the kernel's cache is warm, for cairn and for Redis; but cairn reads what it replays of the segment" \
+        "that was being written from the disk in any case, and with few keys that is all of the tail"
     echo "- cairn: commit $(this_commit); Redis $(version_of redis-server), an RDB file"
     echo "- random keys of 16 bytes, values of 100 bytes; $((TAIL_BYTES >> 20)) MiB of log since the last" \
         "checkpoint where it was killed"
