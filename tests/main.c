@@ -82,6 +82,7 @@ static const suite_t suites[] = {
     {"http_snapshot", suite_http_snapshot},
     {"http_tutorial", suite_http_tutorial},
     {"openapi", suite_openapi},
+    {"openapi_codes", suite_openapi_codes},
     {"http_pages", suite_http_pages},
     {"http_status", suite_http_status},
     {"http_faults", suite_http_faults},

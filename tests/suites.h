@@ -68,6 +68,7 @@ void suite_http_batch_refusals(void);
 void suite_http_batch_atomic(void);
 void suite_http_batch_large(void);
 void suite_openapi(void);
+void suite_openapi_codes(void);
 void suite_http_pages(void);
 void suite_http_status(void);
 void suite_http_faults(void);

@@ -76,3 +76,14 @@ json_t *yaml_json_load(const char *path)
     fclose(file);
     return json;
 }
+
+void json_walk(const json_t *json, void (*look)(const json_t *object, void *ctx), void *ctx)
+{
+    const char *name;
+    size_t i;
+    json_t *value;
+    if (json_is_object(json))
+        look(json, ctx);
+    json_object_foreach((json_t *)json, name, value) json_walk(value, look, ctx);
+    json_array_foreach(json, i, value) json_walk(value, look, ctx);
+}

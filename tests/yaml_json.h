@@ -15,4 +15,7 @@
  */
 json_t *yaml_json_load(const char *path);
 
+/** Calls `look` for each object in a document, outer ones first. */
+void json_walk(const json_t *json, void (*look)(const json_t *object, void *ctx), void *ctx);
+
 #endif
