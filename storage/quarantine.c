@@ -12,6 +12,9 @@
 #include "storage/file.h"
 #include "storage/os.h"
 
+/** files are compared in pieces of this size */
+#define COMPARE_BYTES 16384
+
 void cairn_quarantine_name(char name[CAIRN_QUARANTINE_NAME_BYTES], const char *segment,
                            uint64_t offset, uint64_t version)
 {
@@ -62,13 +65,65 @@ cairn_err_t cairn_quarantine_keep(const cairn_dir_t *dir, const char *name, cons
     return err;
 }
 
+/** compares two files that are open; what cannot be read is like nothing */
+static bool content_is_same(int a, int b)
+{
+    uint8_t of_a[COMPARE_BYTES], of_b[COMPARE_BYTES];
+    int64_t bytes = cairn_os->size(a);
+    if (bytes < 0 || bytes != cairn_os->size(b))
+        return false;
+    for (int64_t at = 0; at < bytes; at += COMPARE_BYTES) {
+        int64_t left = bytes - at, count = left < COMPARE_BYTES ? left : COMPARE_BYTES;
+        if (cairn_os->pread(a, of_a, (size_t)count, (uint64_t)at) != count ||
+            cairn_os->pread(b, of_b, (size_t)count, (uint64_t)at) != count ||
+            memcmp(of_a, of_b, (size_t)count) != 0)
+            return false;
+    }
+    return true;
+}
+
+/** whether what has this name in both directories is the same */
+static bool is_same(const cairn_dir_t *dir, int quarantine, const char *name)
+{
+    int here = cairn_os->open(dir->fd, name, O_RDONLY);
+    int there = cairn_os->open(quarantine, name, O_RDONLY);
+    bool is_same = here >= 0 && there >= 0 && content_is_same(here, there);
+    if (here >= 0)
+        cairn_os->close(here);
+    if (there >= 0)
+        cairn_os->close(there);
+    return is_same;
+}
+
+/** gives a file in quarantine/ the first name with a number that is free */
+static int move_aside(int quarantine, const char *name)
+{
+    char numbered[CAIRN_QUARANTINE_NAME_BYTES];
+    for (unsigned n = 1;; ++n) {
+        snprintf(numbered, sizeof(numbered), "%s.%u", name, n);
+        int fd = cairn_os->open(quarantine, numbered, O_RDONLY);
+        if (fd == -ENOENT)
+            return cairn_os->rename(quarantine, name, numbered);
+        if (fd < 0)
+            return fd;
+        cairn_os->close(fd);
+    }
+}
+
 cairn_err_t cairn_quarantine_link(const cairn_dir_t *dir, const char *name)
 {
     int quarantine = open_durably(dir);
     if (quarantine < 0)
         return cairn_file_err_of(quarantine);
     int r = cairn_os->link(dir->fd, name, quarantine);
-    if (r >= 0 || r == -EEXIST)
+    if (r == -EEXIST && is_same(dir, quarantine, name)) {
+        r = 0;
+    } else if (r == -EEXIST) {
+        r = move_aside(quarantine, name);
+        if (r >= 0)
+            r = cairn_os->link(dir->fd, name, quarantine);
+    }
+    if (r >= 0)
         r = cairn_os->sync_dir(quarantine);
     cairn_os->close(quarantine);
     return cairn_file_err_of(r);

@@ -27,8 +27,9 @@ cairn_err_t cairn_quarantine_keep(const cairn_dir_t *dir, const char *name, cons
                                   uint64_t count);
 
 /**
- * Keeps a file of the store's directory as it is: a second name, durable when it returns. One that
- * is there under its name already is that file. Errors: DISK_FULL, NO_FILES, IO.
+ * Keeps a file of the store's directory as it is: a second name, durable when it returns. Another
+ * file that is there under its name, from before a backup was put back, gets a number behind its
+ * own. Errors: DISK_FULL, NO_FILES, IO.
  */
 cairn_err_t cairn_quarantine_link(const cairn_dir_t *dir, const char *name);
 

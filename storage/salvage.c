@@ -152,9 +152,11 @@ static cairn_err_t inspect(cairn_salvage_t *s)
         if (!file->is_unused)
             last = file->last;
     }
-    /* an open wants to map them, and that is all */
-    for (size_t i = 0; i < s->superseded_count; ++i)
-        s->files[s->count + i].is_damaged = !s->files[s->count + i].header_is_whole;
+    /* an open wants to map them and to see how far they go, and that is all */
+    for (size_t i = 0; i < s->superseded_count; ++i) {
+        cairn_salvage_file_t *file = &s->files[s->count + i];
+        file->is_damaged = !file->header_is_whole || (file->generation != 0 && !file->is_sealed);
+    }
     return err;
 }
 
@@ -224,11 +226,25 @@ static cairn_err_t keep(cairn_salvage_t *s, cairn_salvage_file_t *file)
                                     file->name, cairn_strerror(err));
 }
 
+/** whether a damaged file is a copy of this one, which may still have what is damaged there */
+static bool has_damaged_copy(const cairn_salvage_t *s, const cairn_salvage_file_t *file)
+{
+    if (!file->is_superseded)
+        return false;
+    for (size_t i = 0; i < s->count; ++i) {
+        const cairn_salvage_file_t *copy = &s->files[i];
+        if (copy->is_damaged && copy->generation != 0 && file->name_first >= copy->first &&
+            file->name_first <= copy->last)
+            return true;
+    }
+    return false;
+}
+
 static cairn_err_t keep_all(cairn_salvage_t *s)
 {
     cairn_err_t err = CAIRN_OK;
     for (size_t i = 0; i < s->count + s->superseded_count && err == CAIRN_OK; ++i)
-        if (s->files[i].is_damaged)
+        if (s->files[i].is_damaged || has_damaged_copy(s, &s->files[i]))
             err = keep(s, &s->files[i]);
     return err;
 }

@@ -54,6 +54,7 @@ static const suite_t suites[] = {
     {"scrub", suite_scrub},
     {"suspect", suite_suspect},
     {"salvage", suite_salvage},
+    {"salvage_leftovers", suite_salvage_leftovers},
     {"salvaged", suite_salvaged},
     {"batch", suite_batch},
     {"batch_crash", suite_batch_crash},
