@@ -146,6 +146,7 @@ typedef struct st_history_t {
     uint64_t last;    /* the newest version given out, acknowledged or not */
     uint64_t durable; /* the newest acknowledged as durable */
     uint64_t opened_at;
+    _Atomic uint64_t restored; /* starts from a checkpoint; any thread of the store counts */
     past_t past[VERSIONS_MAX]; /* by version */
 } history_t;
 
@@ -482,7 +483,8 @@ static void live(history_t *h)
 static void on_log(void *ctx, const char *line)
 {
     history_t *h = ctx;
-    h->tally->restored += strstr(line, "is from index.ckpt") != NULL;
+    if (strstr(line, "is from index.ckpt") != NULL)
+        atomic_fetch_add(&h->restored, 1);
 }
 
 static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lies, upkeep_t upkeep,
@@ -516,6 +518,7 @@ static void run_history(history_t *h, uint64_t base, uint64_t seed, unsigned lie
     }
     for (h->life = 0; h->life < LIVES && findings(tally) == findings_before; ++h->life)
         live(h);
+    tally->restored += h->restored;
     disk_sim_destroy(h->disk);
 }
 
