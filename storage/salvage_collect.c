@@ -234,6 +234,8 @@ static bool collect_piece(collecting_t *c)
         made = made_of(r, false);
         if (c->walk.fate == CAIRN_SALVAGE_MAKE && !add_made(c->to, &made, r + 1))
             return false;
+        if (c->walk.fate != CAIRN_SALVAGE_MAKE)
+            c->to->whole = cairn_salvage_fold(c->to->whole, r->version);
         c->guessed_from = cairn_salvage_made_count(c->to);
         cairn_salvage_walk_step(&c->walk, r->version);
         return true;

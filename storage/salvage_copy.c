@@ -19,6 +19,8 @@ typedef struct st_writing_t {
     const cairn_salvage_collected_t *from;
     size_t next_made;
     uint64_t copied;
+    uint64_t whole;   /* as in what was collected */
+    bool has_changed; /* the disk reads another way than when it was collected */
 } writing_t;
 
 static cairn_err_t add(writing_t *w, const cairn_record_t *head, const void *rest)
@@ -74,6 +76,26 @@ static cairn_err_t restore(writing_t *w, const cairn_salvage_walk_t *walk)
     return err;
 }
 
+/** whether one is made of this version, which was not whole when that was decided */
+static bool is_made(const writing_t *w, uint64_t version)
+{
+    return w->next_made < cairn_salvage_made_count(w->from) &&
+           cairn_salvage_made_at(w->from, w->next_made)->version == version;
+}
+
+static cairn_err_t write_whole(writing_t *w, const cairn_salvage_walk_t *walk)
+{
+    uint64_t version = walk->piece.record->version;
+    if (is_made(w, version)) {
+        w->has_changed = true;
+        return CAIRN_ERR_IO;
+    }
+    w->whole = cairn_salvage_fold(w->whole, version);
+    return walk->fate == CAIRN_SALVAGE_COPY ? copy(w, walk) : restore(w, walk);
+}
+
+/** A disk that is failing may read a page now that it could not read before, or the other way
+ * round: then nothing is written rather than something left out. */
 static cairn_err_t write_all(writing_t *w, const cairn_salvage_file_t *file)
 {
     cairn_salvage_walk_t walk;
@@ -86,10 +108,13 @@ static cairn_err_t write_all(writing_t *w, const cairn_salvage_file_t *file)
         uint64_t version = walk.piece.record->version;
         err = add_made_before(w, version);
         if (err == CAIRN_OK && walk.fate != CAIRN_SALVAGE_MAKE)
-            err = walk.fate == CAIRN_SALVAGE_COPY ? copy(w, &walk) : restore(w, &walk);
+            err = write_whole(w, &walk);
         cairn_salvage_walk_step(&walk, version);
     }
-    return err == CAIRN_OK ? add_made_before(w, UINT64_MAX) : err;
+    if (err == CAIRN_OK)
+        err = add_made_before(w, UINT64_MAX);
+    w->has_changed |= err == CAIRN_OK && w->whole != w->from->whole;
+    return w->has_changed ? CAIRN_ERR_IO : err;
 }
 
 /** durably, in the place of what it was made from */
@@ -147,6 +172,12 @@ static void tell(cairn_salvage_t *s, const char *name, uint64_t copied, uint64_t
                          name, copied, keys);
 }
 
+static cairn_err_t fail(cairn_salvage_t *s, const cairn_salvage_file_t *file, cairn_err_t err)
+{
+    return cairn_salvage_fail(s, err, "%s: what can be proven of it cannot be written: %s",
+                              file->name, cairn_strerror(err));
+}
+
 static cairn_err_t write_file(cairn_salvage_t *s, const cairn_salvage_file_t *file,
                               const cairn_salvage_collected_t *c)
 {
@@ -157,30 +188,29 @@ static cairn_err_t write_file(cairn_salvage_t *s, const cairn_salvage_file_t *fi
     cairn_err_t err =
         cairn_segment_build_begin(&w.build, s->dir, file->first, file->generation + 1, bytes);
     if (err != CAIRN_OK)
-        return err;
+        return fail(s, file, err);
     err = write_all(&w, file);
     uint64_t keys = w.build.lost_keys;
     if (err == CAIRN_OK)
         err = end(s, &w, &range);
     if (err != CAIRN_OK)
         cairn_segment_build_abandon(&w.build);
-    else
-        tell(s, file->name, w.copied, keys, &range.loss);
-    return err;
+    if (w.has_changed)
+        return cairn_salvage_fail(s, err, "%s: the disk has not read the same twice: try again",
+                                  file->name);
+    if (err != CAIRN_OK)
+        return fail(s, file, err);
+    tell(s, file->name, w.copied, keys, &range.loss);
+    return CAIRN_OK;
 }
 
 cairn_err_t cairn_salvage_rewrite(cairn_salvage_t *s, const cairn_salvage_file_t *file)
 {
     cairn_salvage_collected_t c = {.has_table = false};
     cairn_err_t err = cairn_salvage_collect(s, file, &c);
-    if (err == CAIRN_OK)
-        err = write_file(s, file, &c);
+    err = err == CAIRN_OK ? write_file(s, file, &c) : fail(s, file, err);
     cairn_salvage_collected_dispose(&c);
-    return err == CAIRN_OK ? CAIRN_OK
-                           : cairn_salvage_fail(s, err,
-                                                "%s: what can be proven of it cannot be "
-                                                "written: %s",
-                                                file->name, cairn_strerror(err));
+    return err;
 }
 
 cairn_err_t cairn_salvage_fill(cairn_salvage_t *s, uint64_t first, uint64_t last,

@@ -123,7 +123,14 @@ typedef struct st_cairn_salvage_collected_t {
     cairn_salvage_pile_t gaps; /* gap_t, in order */
     bool has_table;
     cairn_loss_t loss;
+    uint64_t whole; /* a fold of the versions that are copied or restored: cairn_salvage_fold() */
 } cairn_salvage_collected_t;
+
+/** One more version, in their order: two walks over a file that find the same have the same. */
+static inline uint64_t cairn_salvage_fold(uint64_t fold, uint64_t version)
+{
+    return (fold << 1 | fold >> 63) ^ version;
+}
 
 size_t cairn_salvage_made_count(const cairn_salvage_collected_t *c);
 cairn_salvage_made_t *cairn_salvage_made_at(const cairn_salvage_collected_t *c, size_t at);
@@ -138,7 +145,8 @@ void cairn_salvage_collected_dispose(cairn_salvage_collected_t *c);
 
 /**
  * Writes what can be proven of a damaged file into one that takes its place, durably, and says in
- * the log what that was. Errors: DISK_FULL, IO, NOMEM.
+ * the log what that was. Errors: DISK_FULL, IO (also where the disk has not read the same twice),
+ * NOMEM.
  */
 cairn_err_t cairn_salvage_rewrite(cairn_salvage_t *s, const cairn_salvage_file_t *file);
 

@@ -55,6 +55,7 @@ static const suite_t suites[] = {
     {"suspect", suite_suspect},
     {"salvage", suite_salvage},
     {"salvage_leftovers", suite_salvage_leftovers},
+    {"salvage_unsteady", suite_salvage_unsteady},
     {"salvaged", suite_salvaged},
     {"batch", suite_batch},
     {"batch_crash", suite_batch_crash},

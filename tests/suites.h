@@ -38,6 +38,7 @@ void suite_scrub(void);
 void suite_suspect(void);
 void suite_salvage(void);
 void suite_salvage_leftovers(void);
+void suite_salvage_unsteady(void);
 void suite_salvaged(void);
 void suite_batch(void);
 void suite_batch_crash(void);
