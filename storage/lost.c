@@ -3,14 +3,17 @@
  */
 #include "storage/lost.h"
 
-#include <string.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "storage/probe.h"
 #include "storage/walk.h"
 
 /** one segment; LOST records are few, and heads are all that is looked at */
-static cairn_err_t count_in(cairn_segment_t *segment, cairn_index_t *index, uint64_t hash_seed)
+static cairn_err_t count_in(cairn_segment_t *segment, cairn_index_t *index, uint64_t hash_seed,
+                            char *errmsg)
 {
+    char name[CAIRN_SEGMENT_NAME_BYTES];
     cairn_walk_t walk;
     cairn_err_t err;
     uint64_t count = 0;
@@ -26,10 +29,20 @@ static cairn_err_t count_in(cairn_segment_t *segment, cairn_index_t *index, uint
         cairn_walk_step(&walk);
     }
     atomic_store_explicit(&segment->lost_keys, count, memory_order_relaxed);
-    return err == CAIRN_ERR_NOT_FOUND ? CAIRN_OK : err;
+    if (err == CAIRN_ERR_NOT_FOUND)
+        return CAIRN_OK;
+    cairn_segment_name(name, segment->first_version, segment->generation);
+    snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+             "%s: %s at byte %" PRIu64
+             ", and a salvage has left in it which keys are lost; restore "
+             "the store from a backup or snapshot, or salvage it again with 'cairn serve "
+             "--salvage'",
+             name, err == CAIRN_ERR_IO ? "cannot be read" : "damaged", walk.at);
+    return err == CAIRN_ERR_IO ? err : CAIRN_ERR_CORRUPT;
 }
 
-cairn_err_t cairn_lost_count(cairn_segments_t *segments, cairn_index_t *index, uint64_t hash_seed)
+cairn_err_t cairn_lost_count(cairn_segments_t *segments, cairn_index_t *index, uint64_t hash_seed,
+                             char *errmsg)
 {
     cairn_err_t err = CAIRN_OK;
     for (size_t i = 0; i < segments->count && err == CAIRN_OK; ++i) {
@@ -37,7 +50,7 @@ cairn_err_t cairn_lost_count(cairn_segments_t *segments, cairn_index_t *index, u
         /* those of others have been counted while the index was made, which says nothing yet */
         atomic_store_explicit(&segment->lost_keys, 0, memory_order_relaxed);
         if (segment->loss.keys != 0)
-            err = count_in(segment, index, hash_seed);
+            err = count_in(segment, index, hash_seed, errmsg);
     }
     return err;
 }

@@ -10,9 +10,10 @@
 /**
  * Counts the LOST records that the index points to, segment by segment; from then on whoever
  * changes the index keeps the count. Reads only segments that have any.
- * Threads: the one that opens the store, registered. Errors: DAMAGED, IO.
+ * Threads: the one that opens the store, registered. Errors: CORRUPT, IO; `errmsg` says where.
  */
-cairn_err_t cairn_lost_count(cairn_segments_t *segments, cairn_index_t *index, uint64_t hash_seed);
+cairn_err_t cairn_lost_count(cairn_segments_t *segments, cairn_index_t *index, uint64_t hash_seed,
+                             char *errmsg);
 
 /** Adds up what there is, into `damage`. Threads: any. */
 void cairn_lost_sum(cairn_segments_t *segments, cairn_damage_t *damage);

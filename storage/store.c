@@ -127,10 +127,12 @@ static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
         return err;
     store->quarantined = cairn_quarantine_count(&store->dir);
     err = adopt_superseded(store, &recovered);
-    if (err == CAIRN_OK)
-        err = cairn_lost_count(&store->segments, store->index, store->dir.hash_seed);
-    if (err == CAIRN_OK)
+    if (err == CAIRN_OK) {
+        err = cairn_lost_count(&store->segments, store->index, store->dir.hash_seed, errmsg);
+        if (err != CAIRN_OK)
+            return err;
         err = cairn_log_init(&log);
+    }
     if (err == CAIRN_OK) {
         cairn_log_resume(&log, recovered.active, recovered.last_version, &recovered.chain);
         err = start_threads(store, &log);

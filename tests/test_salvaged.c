@@ -287,6 +287,25 @@ static void a_salvaged_segment_is_salvaged_again(void)
     fixture_dispose(&f);
 }
 
+/* its key table would have told a start all that it wants to know, but not which keys are lost */
+static void a_salvaged_segment_that_is_known_by_its_key_table_too(void)
+{
+    fixture_t f;
+    salvage_make_store(&f);
+    salvage_damage(&f, SALVAGE_FIRST, salvage_key(5), salvage_flip_body);
+    CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
+    cairn_store_upkeep(f.store);
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL_FATAL(access(fixture_path(&f, "0000000000000001-0001.keys"), F_OK), 0);
+    salvage_damage(&f, "0000000000000001-0001.seg", salvage_key(6), salvage_flip_head);
+    CU_ASSERT_EQUAL(fixture_open(&f), CAIRN_ERR_CORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(f.errmsg, "0000000000000001-0001.seg: damaged at byte "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(f.errmsg, "'cairn serve --salvage'"));
+    CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
+    salvage_check(&f, 5, 6);
+    fixture_dispose(&f);
+}
+
 /** three kinds of damage at once */
 static void make_damaged(fixture_t *f)
 {
@@ -464,6 +483,8 @@ void suite_salvaged(void)
                 a_feed_from_before_lost_versions_begins_anew);
     CU_add_test(s, "salvage twice: nothing changes", a_second_salvage_changes_nothing);
     CU_add_test(s, "a salvaged segment is salvaged again", a_salvaged_segment_is_salvaged_again);
+    CU_add_test(s, "and is where a key table knows it",
+                a_salvaged_segment_that_is_known_by_its_key_table_too);
     CU_add_test(s, "a crash at any change of a salvage is gone on from",
                 a_crash_at_any_change_of_a_salvage_is_gone_on_from);
     CU_add_test(s, "any call of a salvage may fail", any_call_of_a_salvage_may_fail);
