@@ -54,6 +54,7 @@ static const suite_t suites[] = {
     {"scrub", suite_scrub},
     {"suspect", suite_suspect},
     {"salvage", suite_salvage},
+    {"salvage_chance", suite_salvage_chance},
     {"salvage_leftovers", suite_salvage_leftovers},
     {"salvage_unsteady", suite_salvage_unsteady},
     {"salvaged", suite_salvaged},

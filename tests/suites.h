@@ -37,6 +37,7 @@ void suite_verify(void);
 void suite_scrub(void);
 void suite_suspect(void);
 void suite_salvage(void);
+void suite_salvage_chance(void);
 void suite_salvage_leftovers(void);
 void suite_salvage_unsteady(void);
 void suite_salvaged(void);
