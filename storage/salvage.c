@@ -174,9 +174,15 @@ static uint64_t last_found(const cairn_salvage_t *s)
 static uint64_t last_known(const cairn_salvage_t *s)
 {
     uint64_t newest = 0, found = last_found(s), known = s->dir->durable_version;
-    for (size_t i = 0; i < s->count; ++i)
-        if (!s->files[i].is_unused && s->files[i].first > newest)
-            newest = s->files[i].generation != 0 ? s->files[i].last : s->files[i].first;
+    for (size_t i = 0; i < s->count; ++i) {
+        const cairn_salvage_file_t *file = &s->files[i];
+        uint64_t first = file->generation != 0 ? file->last : file->first;
+        /* one that has its name and no record yet is there, as an open sees it */
+        if (file->is_unused)
+            first = file->is_spare ? 0 : file->name_first;
+        if (first > newest)
+            newest = first;
+    }
     if (known <= found && s->dir->newest_first <= newest)
         return found;
     if (s->dir->newest_first > known)

@@ -178,7 +178,7 @@ static size_t list_files(chance_t *m, char names[][40], size_t most, const char 
     while ((e = readdir(dir)) != NULL && n < most)
         if (strlen(e->d_name) < 40 && strstr(e->d_name, suffix) != NULL &&
             strstr(e->d_name, ".tmp") == NULL)
-            snprintf(names[n++], 40, "%s", e->d_name);
+            memcpy(names[n++], e->d_name, strlen(e->d_name) + 1);
     closedir(dir);
     return n;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/snapshot.h"
 #include "tests/salvage_tools.h"
 #include "tests/suites.h"
 
@@ -119,6 +120,27 @@ static void what_a_damaged_segment_has_replaced_is_kept_too(void)
     }
 }
 
+/* a snapshot seals the newest segment; the log has its next one and nothing in it when it stops */
+static void a_newest_segment_without_records_is_not_missing(void)
+{
+    for (int is_damaged = 0; is_damaged < 2; ++is_damaged) {
+        fixture_t f;
+        cairn_snapshot_t snapshot;
+        salvage_make_store(&f);
+        CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+        CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, "one", &snapshot), CAIRN_OK);
+        CU_ASSERT_EQUAL_FATAL(fixture_close(&f), CAIRN_OK);
+        if (is_damaged)
+            salvage_damage(&f, SALVAGE_FIRST, salvage_key(5), salvage_flip_body);
+        CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
+        salvage_check(&f, 5, is_damaged ? 6 : 5);
+        CU_ASSERT_EQUAL(salvage_told(&f).lost_versions, 0);
+        CU_ASSERT_EQUAL(salvage_told(&f).quarantined, (uint64_t)is_damaged);
+        CU_ASSERT_EQUAL(fixture_put(&f, "more", "value").version, SALVAGE_KEYS + 1);
+        fixture_dispose(&f);
+    }
+}
+
 void suite_salvage_leftovers(void)
 {
     CU_pSuite s = CU_add_suite("salvage: files of earlier times", NULL, NULL);
@@ -128,4 +150,6 @@ void suite_salvage_leftovers(void)
                 a_file_in_quarantine_is_not_taken_for_another_one);
     CU_add_test(s, "what a damaged segment has replaced is kept too",
                 what_a_damaged_segment_has_replaced_is_kept_too);
+    CU_add_test(s, "a newest segment without records is not missing",
+                a_newest_segment_without_records_is_not_missing);
 }
