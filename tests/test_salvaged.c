@@ -13,8 +13,10 @@
 #include "storage/feed.h"
 #include "storage/listing.h"
 #include "storage/search.h"
+#include "storage/snapshot.h"
 #include "storage/verify.h"
 #include "tests/fault_os.h"
+#include "tests/program.h"
 #include "tests/salvage_tools.h"
 #include "tests/site.h"
 #include "tests/suites.h"
@@ -418,6 +420,31 @@ static void verify_says_that_it_is_degraded(void)
     fixture_dispose(&f);
 }
 
+/* what is lost is lost in a snapshot too, and that is no reason not to use it */
+static void a_snapshot_of_it_can_be_restored(void)
+{
+    fixture_t f, restored;
+    cairn_snapshot_t snapshot;
+    char *output = NULL, from[400], to[400];
+    make_replaced(&f);
+    CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, "one", &snapshot), CAIRN_OK);
+    snprintf(from, sizeof(from), "%s", fixture_path(&f, "snapshots/one"));
+    fixture_init(&restored, TEMP_DIR_IN_MEMORY);
+    snprintf(to, sizeof(to), "%s", fixture_path(&restored, "copy"));
+    const char *binary = getenv("CAIRN_BINARY");
+    const char *argv[] = {binary != NULL ? binary : "build/cairn", "restore", from, to, NULL};
+    CU_ASSERT_EQUAL(program_run(argv, 20000, &output), 0);
+    CU_ASSERT(output != NULL && strstr(output, "copy is degraded, as the store was") != NULL);
+    free(output);
+    restored.options.path = to;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&restored), CAIRN_OK);
+    salvage_check(&restored, 5, 6);
+    CU_ASSERT_EQUAL(salvage_told(&restored).lost_keys, 1);
+    CU_ASSERT_EQUAL(salvage_told(&restored).quarantined, 0);
+    fixture_dispose(&restored);
+    fixture_dispose(&f);
+}
+
 static void a_server_answers_500_and_says_that_it_is_degraded(void)
 {
     static const char *const flags[] = {"--salvage", NULL};
@@ -489,6 +516,7 @@ void suite_salvaged(void)
                 a_crash_at_any_change_of_a_salvage_is_gone_on_from);
     CU_add_test(s, "any call of a salvage may fail", any_call_of_a_salvage_may_fail);
     CU_add_test(s, "verify says that it is degraded", verify_says_that_it_is_degraded);
+    CU_add_test(s, "a snapshot of it can be restored", a_snapshot_of_it_can_be_restored);
     CU_add_test(s, "a server answers 500 and says that it is degraded",
                 a_server_answers_500_and_says_that_it_is_degraded);
 }
