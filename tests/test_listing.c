@@ -63,7 +63,8 @@ static void model_init(model_t *m, uint64_t salt, bool compacts)
     waiter_init(&m->waiter);
     for (size_t i = 0; i < KEYS; ++i) {
         uint8_t *key = m->keys[i].key;
-        size_t n = (size_t)sprintf((char *)key, "%c%zu", "ab\xff"[i % 3], i); /* each its own */
+        /* each its own: what follows the number cannot make it another one */
+        size_t n = (size_t)sprintf((char *)key, "%c%zu.", "ab\xff"[i % 3], i);
         while (random_below(&m->random, 3) != 0 && n < KEY_ROOM)
             key[n++] = (uint8_t)(random_below(&m->random, 2) * random_below(&m->random, 256));
         m->keys[i].key_bytes = n;
