@@ -348,6 +348,8 @@ static cairn_err_t make_output(cairn_compaction_t *c, cairn_copying_t *copying,
         err = cairn_segment_build_end(&copying->build, c->parts.space, &range, output);
     if (err != CAIRN_OK)
         cairn_segment_build_abandon(&copying->build);
+    else
+        (*output)->superseded_by = version;
     return err;
 }
 

@@ -118,6 +118,9 @@ typedef struct st_cairn_segment_t {
     uint64_t live_horizon;
     uint64_t dropped_version;
     cairn_loss_t loss;
+    /* of a copy that compaction has made since the open: what superseded the records it left out
+     * is no newer than this; 0 for others. Before the segment is in a list */
+    uint64_t superseded_by;
     uint64_t sealed_ms;
     /* where the published records end. Release by the writer after the records behind it may be
      * read; acquire by anyone who walks the segment */

@@ -3,8 +3,10 @@
  *
  * In order: the writer rolls; maintenance seals what it has left; the sealed segments are pinned,
  * so that compaction leaves their files; `snapshots/NAME.tmp` is made, linked into and synced; it
- * is renamed. A crash before the rename leaves a directory that nobody takes for a snapshot, and
- * that the next start removes. The thread is offline to QSBR meanwhile: it waits for the disk.
+ * is renamed. If compaction has meanwhile left records out of a segment that only newer writes
+ * supersede than the snapshot will have, it begins anew with another roll. A crash before the
+ * rename leaves a directory that nobody takes for a snapshot, and that the next start removes. The
+ * thread is offline to QSBR meanwhile: it waits for the disk.
  */
 #include "storage/snapshot.h"
 
@@ -205,6 +207,38 @@ static cairn_err_t pin_segments(making_t *m)
     }
 }
 
+static void unpin_segments(making_t *m)
+{
+    for (size_t i = 0; i < m->count && m->segments != NULL; ++i)
+        cairn_segment_unpin(m->segments[i]);
+    cairn_os->free(m->segments);
+    m->segments = NULL;
+    m->count = 0;
+}
+
+/** whether every record that is missing in them has been superseded by one that is there */
+static bool is_of_one_version(const making_t *m)
+{
+    for (size_t i = 0; i < m->count; ++i)
+        if (m->segments[i]->superseded_by > m->snapshot->version)
+            return false;
+    return true;
+}
+
+/** the store as it is now, in sealed segments that stay. A copy that came too late is covered by
+ * the next roll; for another to come too late, compaction must end within it once more */
+static cairn_err_t cut(making_t *m)
+{
+    for (;;) {
+        cairn_err_t err = roll(m->store);
+        if (err == CAIRN_OK)
+            err = pin_segments(m);
+        if (err != CAIRN_OK || is_of_one_version(m))
+            return err;
+        unpin_segments(m);
+    }
+}
+
 static cairn_err_t make_directory(making_t *m)
 {
     int data = m->store->dir.fd;
@@ -270,9 +304,7 @@ static cairn_err_t appear(const making_t *m)
 
 static void put_down(making_t *m, cairn_err_t err)
 {
-    for (size_t i = 0; i < m->count && m->segments != NULL; ++i)
-        cairn_segment_unpin(m->segments[i]);
-    cairn_os->free(m->segments);
+    unpin_segments(m);
     if (m->fd >= 0) {
         cairn_os->close(m->fd);
         if (err != CAIRN_OK)
@@ -295,9 +327,7 @@ cairn_err_t cairn_store_snapshot(cairn_store_t *store, const char *name, cairn_s
     /* the name is taken first: who is second is told so at once */
     cairn_err_t err = make_directory(&m);
     if (err == CAIRN_OK)
-        err = roll(store);
-    if (err == CAIRN_OK)
-        err = pin_segments(&m);
+        err = cut(&m);
     if (err == CAIRN_OK)
         err = link_segments(&m);
     if (err == CAIRN_OK)

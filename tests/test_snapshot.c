@@ -4,6 +4,7 @@
 #include <CUnit/CUnit.h>
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,6 +317,84 @@ static void one_version_while_segments_are_compacted(void)
     take_snapshots_while_others_write(true);
 }
 
+/* a system in which a seal, once, waits */
+static const cairn_os_t *beneath;
+static cairn_os_t table;
+static _Atomic bool is_held;
+static sem_t reached, let_go;
+
+static int wait_once(int fd)
+{
+    if (atomic_exchange(&is_held, false)) {
+        sem_post(&reached);
+        sem_wait(&let_go);
+    }
+    return beneath->make_readonly(fd);
+}
+
+typedef struct st_taking_t {
+    fixture_t *f;
+    cairn_snapshot_t snapshot;
+    cairn_err_t err;
+} taking_t;
+
+static void *take_snapshot(void *arg)
+{
+    taking_t *taking = arg;
+    cairn_thread_register();
+    taking->err = cairn_store_snapshot(taking->f->store, "beside", &taking->snapshot);
+    cairn_thread_unregister();
+    return NULL;
+}
+
+/* after the log has been cut for a snapshot, and before its segments are taken, what it is to have
+ * is overwritten, and compaction leaves it out of a segment */
+static void compaction_between_cut_and_taking(void)
+{
+    fixture_t f, copy;
+    pthread_t thread;
+    taking_t taking = {.f = &f};
+    fixture_init(&f, TEMP_DIR_IN_MEMORY);
+    f.options.no_compaction = false;
+    f.options.upkeep_by_hand = true;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    fixture_put_filled(&f, text("a"), 20000, 1, CAIRN_SYNC); /* worth being freed */
+    fixture_put(&f, "b", "old");
+    cairn_snapshot_t first;
+    CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, "first", &first), CAIRN_OK); /* seals */
+    fixture_put(&f, "c", "old");
+    sem_init(&reached, 0, 0);
+    sem_init(&let_go, 0, 0);
+    beneath = cairn_os;
+    table = *beneath;
+    table.make_readonly = wait_once;
+    is_held = true;
+    cairn_os = &table;
+    pthread_create(&thread, NULL, take_snapshot, &taking);
+    sem_wait(&reached);
+    fixture_put_filled(&f, text("a"), 20000, 2, CAIRN_SYNC);
+    cairn_store_compact(f.store);
+    cairn_store_upkeep(f.store);
+    cairn_compaction_stats_t stats;
+    cairn_compaction_stats(f.store->compaction, &stats);
+    CU_ASSERT_EQUAL(stats.runs, 1);
+    sem_post(&let_go);
+    cairn_thread_unregister();
+    pthread_join(thread, NULL);
+    cairn_thread_register();
+    cairn_os = beneath;
+    CU_ASSERT_EQUAL_FATAL(taking.err, CAIRN_OK);
+    open_copy(&f, "beside", &copy);
+    CU_ASSERT_EQUAL(cairn_store_last_version(copy.store), taking.snapshot.version);
+    CU_ASSERT(fixture_has_filled(&copy, text("a"), 20000, taking.snapshot.version >= 4 ? 2 : 1));
+    CU_ASSERT(fixture_has(&copy, "b", "old"));
+    CU_ASSERT(fixture_has(&copy, "c", "old"));
+    fixture_dispose(&copy);
+    fixture_dispose(&f);
+    sem_destroy(&reached);
+    sem_destroy(&let_go);
+}
+
 /* ---------------------------------------------------------------- crashes and errors */
 
 static void fill(fixture_t *f, unsigned count)
@@ -449,6 +528,8 @@ void suite_snapshot(void)
     CU_add_test(s, "it is of one version while others write", one_version_while_others_write);
     CU_add_test(s, "it is so while segments are compacted",
                 one_version_while_segments_are_compacted);
+    CU_add_test(s, "compaction between the cut of the log and its segments' taking",
+                compaction_between_cut_and_taking);
     CU_add_test(s, "a crash at any step leaves no half of one", a_crash_at_any_step_leaves_no_half);
     CU_add_test(s, "a crash while one is removed leaves no half of it",
                 a_crash_while_one_is_removed_leaves_no_half);
