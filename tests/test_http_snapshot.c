@@ -166,7 +166,11 @@ static bool has_numbers_up_to(const site_t *copy, uint64_t last)
         snprintf(target, sizeof(target), "/v1/kv/restore/%u", (unsigned)(n % KEYS));
         int bytes = snprintf(value, sizeof(value), "%" PRIu64, n);
         exchange(&conn, "GET", target, NULL, NULL, 0, &res);
-        is_right &= res.status == 200 && body_is(&res, value, (size_t)bytes);
+        bool is_it = res.status == 200 && body_is(&res, value, (size_t)bytes);
+        if (!is_it)
+            fprintf(stderr, "\n    %s: %d, %.*s instead of %s", target, res.status,
+                    (int)res.body_bytes, res.body, value);
+        is_right &= is_it;
         http_response_dispose(&res);
     }
     http_close(&conn);
