@@ -152,10 +152,12 @@ static cairn_err_t inspect(cairn_salvage_t *s)
         if (!file->is_unused)
             last = file->last;
     }
-    /* an open wants to map them and to see how far they go, and that is all */
-    for (size_t i = 0; i < s->superseded_count; ++i) {
+    /* they do not count, but one that is damaged may stand in the way, or be found once more: it
+     * may be what an earlier salvage has replaced */
+    for (size_t i = 0; i < s->superseded_count && err == CAIRN_OK; ++i) {
         cairn_salvage_file_t *file = &s->files[s->count + i];
-        file->is_damaged = !file->header_is_whole || (file->generation != 0 && !file->is_sealed);
+        err = cairn_salvage_inspect(s, file, file->name_first - 1, NULL);
+        file->is_damaged = file->is_damaged || file->is_unused;
     }
     return err;
 }

@@ -313,9 +313,10 @@ static cairn_err_t close_gaps(cairn_salvage_t *s, const cairn_salvage_file_t *fi
     segment->first_version = file->footer.first_version;
     segment->counts = file->footer.counts;
     atomic_store_explicit(&segment->end, file->footer.end, memory_order_relaxed);
-    if (cairn_keytable_open(&table, segment, s->dir, why) != CAIRN_OK)
-        return CAIRN_OK;
-    cairn_err_t err = cairn_keytable_verify(table);
+    cairn_err_t err = cairn_keytable_open(&table, segment, s->dir, why);
+    if (err != CAIRN_OK)
+        return err == CAIRN_ERR_NOMEM ? err : CAIRN_OK; /* there is none, or none that helps */
+    err = cairn_keytable_verify(table);
     c->has_table = err == CAIRN_OK;
     if (c->has_table) {
         forget_guesses(c);

@@ -409,10 +409,13 @@ static void end_file(inspection_t *in, const cairn_verify_name_t *name)
     }
     /* a compacted one has taken its place, and it is still here for a checkpoint or a crash */
     const cairn_verify_place_t *place = &v->place;
-    bool is_superseded = is_used && in->segment->generation < place->generation &&
-                         in->file.last_version <= place->last_version;
-    if (is_superseded && in->file.problem == NULL)
+    bool is_superseded = is_used && name->first_version <= place->last_version &&
+                         in->segment->generation < place->generation;
+    if (is_superseded) { /* nobody reads it any more: it may be what a salvage has replaced */
         in->file.verdict = "superseded";
+        in->file.problem = NULL;
+        in->file.damaged = 0;
+    }
     if (is_used && is_in_order && !is_superseded) {
         check_place(in);
         take_place(in);
@@ -456,9 +459,27 @@ static cairn_err_t verify_segment(cairn_verify_t *v, const cairn_verify_name_t *
     return v->is_cancelled ? CAIRN_ERR_CANCELLED : err;
 }
 
+/** the first version of the newest segment there is, whether it has records or not */
+static uint64_t newest_first(const cairn_verify_t *v)
+{
+    const cairn_verify_place_t *place = &v->place;
+    uint64_t newest = place->generation != 0 ? place->last_version : place->first_version;
+    for (size_t i = 0; i < v->count; ++i)
+        if (v->names[i].first_version != UINT64_MAX && v->names[i].first_version > newest)
+            newest = v->names[i].first_version;
+    return newest;
+}
+
 /** whether the log reaches as far as STORE knows */
 static cairn_err_t check_against_store(cairn_verify_t *v)
 {
+    if (v->dir.newest_first > newest_first(v)) {
+        snprintf(v->errmsg, CAIRN_ERRMSG_BYTES,
+                 "the log ends at version %" PRIu64 ", but it went on in %016" PRIx64
+                 "-0000.seg (STORE says so), which is lost",
+                 v->place.last_version, v->dir.newest_first);
+        return CAIRN_ERR_CORRUPT;
+    }
     if (v->place.last_version >= v->dir.durable_version)
         return CAIRN_OK;
     snprintf(v->errmsg, CAIRN_ERRMSG_BYTES,
