@@ -120,7 +120,7 @@ static size_t own_memory(pid_t pid)
 enum { SENDERS = 24 };
 
 /* of a server that has nothing to do. What a sanitizer keeps back of freed memory is not its own */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MEMORY_AT_REST (512 * MIB)
 #else
 #define MEMORY_AT_REST (24 * MIB)
