@@ -75,7 +75,9 @@ void cairn_lost_sum(cairn_segments_t *segments, cairn_damage_t *damage)
     for (size_t i = 0; i < segments->count; ++i) {
         const cairn_segment_t *segment = segments->list[i];
         damage->lost_keys += atomic_load_explicit(&segment->lost_keys, memory_order_relaxed);
-        cairn_lost_add(damage, &segment->loss, segment->first_version, segment->generation);
+        /* what its footer says; acquire: pairs with the release of who seals it */
+        if (atomic_load_explicit(&segment->sealed, memory_order_acquire))
+            cairn_lost_add(damage, &segment->loss, segment->first_version, segment->generation);
     }
     pthread_mutex_unlock(&segments->mutex);
 }

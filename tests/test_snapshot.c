@@ -354,6 +354,10 @@ static void compaction_between_cut_and_taking(void)
     fixture_t f, copy;
     pthread_t thread;
     taking_t taking = {.f = &f};
+    beneath = cairn_os;
+    table = *beneath;
+    table.make_readonly = wait_once;
+    cairn_os = &table; /* while no store is open */
     fixture_init(&f, TEMP_DIR_IN_MEMORY);
     f.options.no_compaction = false;
     f.options.upkeep_by_hand = true;
@@ -365,11 +369,7 @@ static void compaction_between_cut_and_taking(void)
     fixture_put(&f, "c", "old");
     sem_init(&reached, 0, 0);
     sem_init(&let_go, 0, 0);
-    beneath = cairn_os;
-    table = *beneath;
-    table.make_readonly = wait_once;
     is_held = true;
-    cairn_os = &table;
     pthread_create(&thread, NULL, take_snapshot, &taking);
     sem_wait(&reached);
     fixture_put_filled(&f, text("a"), 20000, 2, CAIRN_SYNC);
@@ -382,7 +382,6 @@ static void compaction_between_cut_and_taking(void)
     cairn_thread_unregister();
     pthread_join(thread, NULL);
     cairn_thread_register();
-    cairn_os = beneath;
     CU_ASSERT_EQUAL_FATAL(taking.err, CAIRN_OK);
     open_copy(&f, "beside", &copy);
     CU_ASSERT_EQUAL(cairn_store_last_version(copy.store), taking.snapshot.version);
@@ -391,6 +390,7 @@ static void compaction_between_cut_and_taking(void)
     CU_ASSERT(fixture_has(&copy, "c", "old"));
     fixture_dispose(&copy);
     fixture_dispose(&f);
+    cairn_os = beneath;
     sem_destroy(&reached);
     sem_destroy(&let_go);
 }
