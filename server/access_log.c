@@ -164,7 +164,7 @@ static void say(cairn_access_log_t *log, const char *what, int err)
 
     snprintf(line, sizeof(line), "access log: %s %s: %s", what, log->file, strerror(err));
     if (log->options.on_log != NULL)
-        log->options.on_log(NULL, line);
+        log->options.on_log(NULL, CAIRN_LOG_ERROR, line);
 }
 
 /* -1 and errno if it cannot be opened */

@@ -47,7 +47,7 @@ typedef struct st_cairn_access_log_options_t {
     size_t ring_count;                /* one a worker */
     size_t ring_bytes;                /* a power of two; 0 takes what a server should have */
     /* a line about the log itself, from the flusher; NULL: none */
-    void (*on_log)(void *ctx, const char *line);
+    void (*on_log)(void *ctx, cairn_log_level_t level, const char *line);
 } cairn_access_log_options_t;
 
 /**

@@ -39,6 +39,12 @@ static const char *const access_log_words[] = {
 #undef WORD
         NULL};
 
+static const char *const log_level_words[] = {
+#define WORD(name, word) [CAIRN_LOG_##name] = word,
+    CAIRN_LOG_LEVELS(WORD)
+#undef WORD
+        NULL};
+
 static const char *const yes_no_words[] = {
 #define WORD(name, word) [CAIRN_##name] = word,
     CAIRN_YES_NOS(WORD)
@@ -50,6 +56,7 @@ static const char *const *words_of(const cairn_option_t *option)
 {
     return option->type == CAIRN_TYPE_DURABILITY   ? durability_words
            : option->type == CAIRN_TYPE_ACCESS_LOG ? access_log_words
+           : option->type == CAIRN_TYPE_LOG_LEVEL  ? log_level_words
            : option->type == CAIRN_TYPE_YES_NO     ? yes_no_words
                                                    : NULL;
 }
@@ -109,6 +116,8 @@ static const char *type_words(const cairn_option_t *option)
         return "a durability";
     case CAIRN_TYPE_ACCESS_LOG:
         return "a format";
+    case CAIRN_TYPE_LOG_LEVEL:
+        return "a level";
     case CAIRN_TYPE_YES_NO:
         return "yes or no";
     default:
@@ -260,6 +269,8 @@ bool cairn_option_store(cairn_config_t *config, const cairn_option_t *option, co
         *(cairn_config_durability_t *)field = (cairn_config_durability_t)number;
     } else if (option->type == CAIRN_TYPE_ACCESS_LOG) {
         *(cairn_config_access_log_t *)field = (cairn_config_access_log_t)number;
+    } else if (option->type == CAIRN_TYPE_LOG_LEVEL) {
+        *(cairn_log_level_t *)field = (cairn_log_level_t)number;
     } else if (option->type == CAIRN_TYPE_YES_NO) {
         *(cairn_config_yes_no_t *)field = (cairn_config_yes_no_t)number;
     } else {

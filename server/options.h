@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+#include "storage/types.h"
+
 #define CAIRN_KIB ((uint64_t)1024)
 #define CAIRN_MIB (1024 * CAIRN_KIB)
 #define CAIRN_GIB (1024 * CAIRN_MIB)
@@ -37,6 +39,7 @@
     T(DURATION, uint64_t, "TIME")                                                                  \
     T(DURABILITY, cairn_config_durability_t, "WORD")                                               \
     T(ACCESS_LOG, cairn_config_access_log_t, "WORD")                                               \
+    T(LOG_LEVEL, cairn_log_level_t, "WORD")                                                        \
     T(OUTPUT, char *, "FILE")                                                                      \
     T(YES_NO, cairn_config_yes_no_t, "WORD")
 
@@ -123,10 +126,12 @@
       "requests under way may take this long to end when the server stops")
 
 #define CAIRN_OPTIONS_LOG(X) \
+    X(log_level, log, level, LOG_LEVEL, "info", 0, 0, \
+      "what is said on standard error: errors only, warnings too, or also what goes as it should") \
     X(log_access, log, access, ACCESS_LOG, "off", 0, 0, \
       "a line for every request: in the Common Log Format, or a JSON object") \
     X(log_file, log, file, OUTPUT, "-", 0, 0, \
-      "where these lines go: a file, which is appended to; \"-\" is standard error")
+      "where the lines of requests go: a file, which is appended to; \"-\" is standard error")
 
 /* clang-format on */
 

@@ -2,7 +2,8 @@
  * server/reload.c - what SIGHUP changes while the server runs.
  *
  * Judge first, then apply: the whole new config is read and checked before anything changes. An
- * option that may change at run time has a line in may_change[] and its effect in apply().
+ * option that may change at run time has a line in may_change[] and its effect in apply(); only
+ * log.level has it before, for the lines of the reload itself.
  */
 #include "server/reload.h"
 
@@ -13,6 +14,7 @@
 #include "server/access_log.h"
 #include "server/cli.h"
 #include "server/gate.h"
+#include "server/log.h"
 #include "server/serve.h"
 #include "server/tls.h"
 
@@ -28,6 +30,7 @@ static const bool may_change[CAIRN_OPTION_COUNT] = {
     [CAIRN_OPTION_limits_stall_ms] = true,
     [CAIRN_OPTION_limits_idle_timeout_ms] = true,
     [CAIRN_OPTION_limits_shutdown_timeout_ms] = true,
+    [CAIRN_OPTION_log_level] = true,
     [CAIRN_OPTION_log_access] = true,
 };
 
@@ -36,12 +39,12 @@ typedef struct st_reload_t {
     cairn_config_t *config;
     cairn_config_t next;
     SSL_CTX *ssl_ctx; /* the certificate read anew; NULL to keep the old one */
-    void (*log)(void *ctx, const char *line);
 } reload_t;
 
-static void say(const reload_t *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(cairn_log_level_t level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void say(const reload_t *r, const char *format, ...)
+static void say(cairn_log_level_t level, const char *format, ...)
 {
     char text[CAIRN_CONFIG_ERRMSG_BYTES], line[CAIRN_CONFIG_ERRMSG_BYTES + 16];
     va_list args;
@@ -49,7 +52,7 @@ static void say(const reload_t *r, const char *format, ...)
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     snprintf(line, sizeof(line), "reload: %s", text);
-    r->log(NULL, line);
+    cairn_log(level, line);
 }
 
 /** takes an option back to what it is now */
@@ -69,7 +72,7 @@ static void check_value_fits(reload_t *r)
         most = bodies;
     if (r->next.limits_value_bytes <= most)
         return;
-    say(r,
+    say(CAIRN_LOG_WARNING,
         "limits.value_bytes: %" PRIu64 " bytes need a restart; up to %" PRIu64
         " fit into segments and queue as they are",
         r->next.limits_value_bytes, most);
@@ -80,13 +83,13 @@ static void read_certificate(reload_t *r)
 {
     char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
     if (cairn_tls_is_on(r->config) != cairn_tls_is_on(&r->next))
-        say(r, "tls: turning it on or off needs a restart");
+        say(CAIRN_LOG_WARNING, "tls: turning it on or off needs a restart");
     else if (!cairn_tls_is_on(r->config))
         return;
     else if ((r->ssl_ctx = cairn_tls_load(&r->next, errmsg, sizeof(errmsg))) != NULL)
         return;
     else
-        say(r, "%s; the certificate there is stays in use", errmsg);
+        say(CAIRN_LOG_ERROR, "%s; the certificate there is stays in use", errmsg);
     keep(r, CAIRN_OPTION_tls_certificate);
     keep(r, CAIRN_OPTION_tls_key);
 }
@@ -98,7 +101,7 @@ static void open_access_log(reload_t *r)
     if (r->server->access_log != NULL ||
         cairn_serve_open_access_log(r->server, &r->next, errmsg, sizeof(errmsg)))
         return;
-    say(r, "access log: %s; it stays off", errmsg);
+    say(CAIRN_LOG_ERROR, "access log: %s; it stays off", errmsg);
     keep(r, CAIRN_OPTION_log_access);
 }
 
@@ -107,7 +110,7 @@ static void sort_out(reload_t *r)
     for (cairn_option_id_t id = 0; id != CAIRN_OPTION_COUNT; ++id) {
         if (may_change[id] || !cairn_config_differs(r->config, &r->next, id))
             continue;
-        say(r, "%s: a new value needs a restart", cairn_config_key(id));
+        say(CAIRN_LOG_WARNING, "%s: a new value needs a restart", cairn_config_key(id));
         keep(r, id);
     }
     check_value_fits(r);
@@ -127,9 +130,10 @@ static void replace_tokens(reload_t *r)
     next->token_count = old_count;
     cairn_gate_set_tokens(r->server, config);
     if (config->token_count != 0)
-        say(r, "auth.tokens: %zu in force, also for those who follow changes", config->token_count);
+        say(CAIRN_LOG_INFO, "auth.tokens: %zu in force, also for those who follow changes",
+            config->token_count);
     else if (old_count != 0)
-        say(r, "auth.tokens: there are none any more; everyone may do everything");
+        say(CAIRN_LOG_WARNING, "auth.tokens: there are none any more; everyone may do everything");
 }
 
 /** the one place where a reload takes effect */
@@ -140,7 +144,7 @@ static void apply(reload_t *r)
         if (!cairn_config_differs(r->config, &r->next, id))
             continue;
         cairn_config_take(r->config, &r->next, id);
-        say(r, "%s has its new value", cairn_config_key(id));
+        say(CAIRN_LOG_INFO, "%s has its new value", cairn_config_key(id));
     }
     uint64_t value_bytes = r->config->limits_value_bytes;
     cairn_serve_set_value_bytes_max(server, value_bytes);
@@ -152,24 +156,24 @@ static void apply(reload_t *r)
         cairn_worker_reload(server->workers[i], r->ssl_ctx, &server->limits, logs_access);
     replace_tokens(r);
     if (r->ssl_ctx != NULL)
-        say(r, "the certificate has been read again, for connections still to come");
-    say(r, "done");
+        say(CAIRN_LOG_INFO, "the certificate has been read again, for connections still to come");
+    say(CAIRN_LOG_INFO, "done");
 }
 
-void cairn_reload(cairn_server_t *server, cairn_config_t *config, int argc, char *const *argv,
-                  void (*log)(void *ctx, const char *line))
+void cairn_reload(cairn_server_t *server, cairn_config_t *config, int argc, char *const *argv)
 {
     static char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
-    reload_t r = {.server = server, .config = config, .log = log};
+    reload_t r = {.server = server, .config = config};
     /* first, and even if the config has a mistake: whoever has moved the file away counts on it */
     if (server->access_log != NULL)
         cairn_access_log_reopen(server->access_log);
     cairn_config_init(&r.next);
     if (cairn_cli_serve(&r.next, argc, argv, stdout, errmsg, sizeof(errmsg)) == CAIRN_CLI_RUN) {
+        cairn_log_set_level(r.next.log_level); /* first: it is for the lines below, too */
         sort_out(&r);
         apply(&r);
     } else {
-        say(&r, "%s; nothing has changed", errmsg);
+        say(CAIRN_LOG_ERROR, "%s; nothing has changed", errmsg);
     }
     SSL_CTX_free(r.ssl_ctx);
     cairn_config_dispose(&r.next);

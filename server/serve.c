@@ -18,6 +18,7 @@
 #include "server/clock.h"
 #include "server/gate.h"
 #include "server/listen.h"
+#include "server/log.h"
 #include "server/reload.h"
 #include "server/route.h"
 #include "server/steer.h"
@@ -40,16 +41,6 @@
 static cairn_server_t server;
 /* SIGHUP is one of signals only */
 static sigset_t stop_signals, signals;
-
-static void log_line(void *ctx, const char *line)
-{
-    char when[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    (void)ctx;
-    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-    fprintf(stderr, "%s %s\n", when, line);
-}
 
 /** also listens to the signals: a long replay can be stopped */
 static bool on_progress(void *ctx, uint64_t bytes_done, uint64_t bytes_total)
@@ -77,7 +68,7 @@ static size_t connections_max(const cairn_config_t *config)
                      "limits.connections is %" PRIu64 ", but the process may open only %" PRIu64
                      " files: %" PRIu64 " connections it is",
                      connections, fds, fds - reserved);
-            log_line(NULL, line);
+            cairn_log(CAIRN_LOG_WARNING, line);
             connections = fds - reserved;
         }
     }
@@ -128,7 +119,7 @@ bool cairn_serve_open_access_log(cairn_server_t *s, const cairn_config_t *config
         .format = config->log_access,
         .file = config->log_file,
         .ring_count = config->workers,
-        .on_log = log_line,
+        .on_log = cairn_log_on,
     };
     cairn_access_log_t *log;
     if (config->log_access == CAIRN_ACCESS_LOG_OFF)
@@ -157,7 +148,7 @@ static void close_access_log(void)
     if (dropped == 0)
         return;
     snprintf(line, sizeof(line), "access log: %" PRIu64 " lines have been dropped", dropped);
-    log_line(NULL, line);
+    cairn_log(CAIRN_LOG_ERROR, line);
 }
 
 static bool start_workers(const cairn_config_t *config, const cairn_listeners_t *listeners)
@@ -193,7 +184,8 @@ static void stop_workers(const cairn_config_t *config)
         cairn_worker_ask_to_stop(server.workers[i]);
     while (!all_have_stopped()) {
         if (!abandoned && cairn_monotonic_ms() >= deadline) {
-            log_line(NULL, "limits.shutdown_timeout has passed: cutting the connections left");
+            cairn_log(CAIRN_LOG_WARNING,
+                      "limits.shutdown_timeout has passed: cutting the connections left");
             for (size_t i = 0; i < server.worker_count; ++i)
                 cairn_worker_abandon(server.workers[i]);
             abandoned = true;
@@ -231,21 +223,22 @@ static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **stor
         .max_bytes = config->storage_max_bytes,
         .tombstone_retention_ms = config->storage_tombstone_retention_ms,
         .on_progress = on_progress,
-        .on_log = log_line,
+        .on_log = cairn_log_on,
     };
     cairn_err_t err = cairn_store_open(store, &options, errmsg);
     for (uint64_t waited_ms = 0; err == CAIRN_ERR_LOCKED && config->takeover == CAIRN_YES;
          waited_ms += LOCK_POLL_MS) {
         if (waited_ms % LOCK_REPORT_MS == 0)
-            log_line(NULL, "takeover: waiting for the other cairn to stop; send it SIGTERM");
+            cairn_log(CAIRN_LOG_INFO,
+                      "takeover: waiting for the other cairn to stop; send it SIGTERM");
         if (asked_to_stop_within(LOCK_POLL_MS)) {
-            log_line(NULL, "takeover: given up");
+            cairn_log(CAIRN_LOG_INFO, "takeover: given up");
             return CAIRN_ERR_CANCELLED;
         }
         err = cairn_store_open(store, &options, errmsg);
     }
     if (err == CAIRN_ERR_CANCELLED)
-        log_line(NULL, "stopping before the store is loaded");
+        cairn_log(CAIRN_LOG_INFO, "stopping before the store is loaded");
     else if (err != CAIRN_OK)
         fprintf(stderr, "cairn: open store %s: %s\n", config->storage_path, errmsg);
     return err;
@@ -285,11 +278,11 @@ static void take_signals(cairn_config_t *config, int argc, char *const *argv)
         if (got != SIGHUP)
             break;
         cairn_systemd_notify_reloading();
-        cairn_reload(&server, config, argc, argv, log_line);
+        cairn_reload(&server, config, argc, argv);
         cairn_systemd_notify("READY=1");
     }
     cairn_systemd_notify("STOPPING=1");
-    log_line(NULL, got == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
+    cairn_log(CAIRN_LOG_INFO, got == SIGINT ? "SIGINT: stopping" : "SIGTERM: stopping");
 }
 
 static bool start_serving(const cairn_config_t *config, const cairn_listeners_t *listeners)
@@ -338,7 +331,7 @@ static void hand_over(const cairn_listeners_t *listeners)
     struct timespec wait = {.tv_nsec = HANDOVER_MS * 1000000L};
     if (cairn_steer_to_others(listeners->fds[0][0], listeners->worker_count) == 0)
         return;
-    log_line(NULL, "another cairn takes over");
+    cairn_log(CAIRN_LOG_INFO, "another cairn takes over");
     nanosleep(&wait, NULL);
 }
 
@@ -359,6 +352,7 @@ static bool prepare(const cairn_config_t *config, cairn_listeners_t *listeners)
     char errmsg[CAIRN_CONFIG_ERRMSG_BYTES];
     server.config = config;
     server.started_ms = cairn_monotonic_ms();
+    cairn_log_set_level(config->log_level);
     if ((!cairn_tls_is_on(config) ||
          (server.ssl_ctx = cairn_tls_load(config, errmsg, sizeof(errmsg))) != NULL) &&
         open_listeners(config, listeners, errmsg, sizeof(errmsg)))
@@ -383,8 +377,10 @@ int cairn_serve(cairn_config_t *config, int argc, char *const *argv)
         stop_workers(config);
         close_access_log();
         err = cairn_store_close(store);
-        log_line(NULL, err == CAIRN_OK ? "stopped; everything is on disk"
-                                       : "stopped after a failure of the disk");
+        if (err == CAIRN_OK)
+            cairn_log(CAIRN_LOG_INFO, "stopped; everything is on disk");
+        else
+            cairn_log(CAIRN_LOG_ERROR, "stopped after a failure of the disk");
     }
     cairn_listeners_dispose(&listeners);
     return err == CAIRN_OK || err == CAIRN_ERR_CANCELLED ? 0 : 1;

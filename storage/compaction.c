@@ -361,12 +361,14 @@ static void report(cairn_compaction_t *c, const cairn_copying_t *copying, cairn_
     c->retry_ms = cairn_os->coarse_ms() + RETRY_MS;
     if (copying->damaged != NULL) {
         cairn_segment_name(name, copying->damaged->first_version, copying->damaged->generation);
-        cairn_health_log(c->parts.health, "compaction: %s: byte %llu: %s; it stays as it is", name,
+        cairn_health_log(c->parts.health, CAIRN_LOG_ERROR,
+                         "compaction: %s: byte %llu: %s; it stays as it is", name,
                          (unsigned long long)copying->damaged_at, cairn_strerror(err));
         return;
     }
     cairn_segment_name(name, first->first_version, first->generation);
-    cairn_health_log(c->parts.health, "compaction of %s: %s", name, cairn_strerror(err));
+    cairn_health_log(c->parts.health, CAIRN_LOG_WARNING, "compaction of %s: %s", name,
+                     cairn_strerror(err));
 }
 
 static void mark_damaged(const cairn_copying_t *copying)
@@ -410,8 +412,9 @@ static void take_over(cairn_compaction_t *c, cairn_copying_t *copying, cairn_seg
         c->stuck = output;
         c->is_over = true;
         c->parts.stop_checkpoints(c->parts.ctx); /* it would not know the output */
-        cairn_health_log(c->parts.health, "compaction: a record that had just been copied cannot "
-                                          "be read; no more is done until a restart");
+        cairn_health_log(c->parts.health, CAIRN_LOG_ERROR,
+                         "compaction: a record that had just been copied cannot "
+                         "be read; no more is done until a restart");
         free_nodes(nodes);
         return;
     }

@@ -11,16 +11,18 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "storage/types.h"
+
 typedef struct st_cairn_health_t {
     _Atomic bool failed;    /* set once, never cleared */
     _Atomic bool disk_full; /* no room for the next segment; cleared when there is again */
-    void (*on_log)(void *ctx, const char *line);
+    void (*on_log)(void *ctx, cairn_log_level_t level, const char *line);
     void *ctx;
 } cairn_health_t;
 
 /** A line for the log. Threads: any. */
-void cairn_health_log(cairn_health_t *health, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void cairn_health_log(cairn_health_t *health, cairn_log_level_t level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static inline bool cairn_health_has_failed(const cairn_health_t *health)
 {

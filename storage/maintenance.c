@@ -134,13 +134,13 @@ static void note_whether_full(cairn_maintenance_t *m, cairn_err_t err)
     bool was_full = atomic_load(&m->parts.health->disk_full);
     bool is_full = err == CAIRN_ERR_DISK_FULL;
     if (is_full != was_full)
-        cairn_health_log(m->parts.health,
+        cairn_health_log(m->parts.health, is_full ? CAIRN_LOG_ERROR : CAIRN_LOG_INFO,
                          is_full ? "no room for another segment of %llu bytes: "
                                    "writes are refused until there is"
                                  : "there is room for a segment of %llu bytes again",
                          (unsigned long long)m->parts.segment_bytes);
     else if (err != CAIRN_OK && !is_full)
-        cairn_health_log(m->parts.health, "the next segment cannot be made: %s",
+        cairn_health_log(m->parts.health, CAIRN_LOG_ERROR, "the next segment cannot be made: %s",
                          cairn_strerror(err));
     atomic_store(&m->parts.health->disk_full, is_full);
     if (is_full)
@@ -174,7 +174,8 @@ static void seal_and_note(cairn_maintenance_t *m, const rolled_t *rolled)
     cairn_err_t err =
         cairn_dir_note(m->parts.dir, rolled->active->first_version, rolled->durable_version);
     if (err != CAIRN_OK)
-        cairn_health_log(m->parts.health, "STORE could not be replaced: %s", cairn_strerror(err));
+        cairn_health_log(m->parts.health, CAIRN_LOG_WARNING, "STORE could not be replaced: %s",
+                         cairn_strerror(err));
 }
 
 static void finish_roll(cairn_maintenance_t *m, const rolled_t *rolled, bool stopping)

@@ -192,8 +192,8 @@ static cairn_err_t keep_suspect(cairn_recovery_t *r, const cairn_recovery_file_t
                                    ", and its bytes cannot be kept in " CAIRN_QUARANTINE_NAME
                                    "/%s: %s",
                                    file->name, at, name, cairn_strerror(err));
-    cairn_health_log(r->health,
-                     "ERROR: %s: suspect at byte %" PRIu64 ", from version %" PRIu64
+    cairn_health_log(r->health, CAIRN_LOG_ERROR,
+                     "%s: suspect at byte %" PRIu64 ", from version %" PRIu64
                      " on: no write that was cut short leaves such bytes, so what was acknowledged "
                      "last may have rotted; %" PRIu64 " bytes are kept in " CAIRN_QUARANTINE_NAME
                      "/%s, and the log goes on in a new segment",
@@ -220,7 +220,7 @@ static cairn_err_t set_right(cairn_recovery_t *r, cairn_recovery_file_t *file, b
     }
     /* on any other it was the footer that was cut short */
     if (is_last && file->end == CAIRN_SCAN_TORN)
-        cairn_health_log(r->health,
+        cairn_health_log(r->health, CAIRN_LOG_WARNING,
                          "%s: torn at byte %" PRIu64 ", after version %" PRIu64
                          ": a write that had "
                          "not been acknowledged was cut short; the log goes on in a new segment",
@@ -237,7 +237,8 @@ static cairn_err_t note(cairn_recovery_t *r, const cairn_recovery_file_t *newest
     cairn_err_t err = cairn_dir_note(r->dir, newest != NULL ? newest->segment->first_version : 0,
                                      r->out->last_version);
     if (err == CAIRN_ERR_DISK_FULL) {
-        cairn_health_log(r->health, "STORE could not be replaced: %s", cairn_strerror(err));
+        cairn_health_log(r->health, CAIRN_LOG_WARNING, "STORE could not be replaced: %s",
+                         cairn_strerror(err));
         /* replacing it would have synced the directory too: a killed process may have left the
          * newest segment's name unsynced, and the next spare takes the name it had before */
         if (cairn_dir_sync(r->dir) != CAIRN_OK)
@@ -280,18 +281,18 @@ static cairn_err_t set_all_right(cairn_recovery_t *r)
 static void log_source(cairn_recovery_t *r, uint64_t replayed)
 {
     if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
-        cairn_health_log(r->health,
+        cairn_health_log(r->health, CAIRN_LOG_INFO,
                          "the index up to version %" PRIu64 " is from " CAIRN_CHECKPOINT_NAME
                          ", %" PRIu64 " bytes of log have been replayed",
                          r->covers_version, replayed);
     else if (r->source == CAIRN_RECOVERY_FROM_TABLES)
-        cairn_health_log(r->health,
+        cairn_health_log(r->health, CAIRN_LOG_INFO,
                          "the index is from %u key tables and the records of %" PRIu64
                          " bytes of log",
                          r->table_count, replayed);
     else if (r->count != 0)
-        cairn_health_log(r->health, "the index is from the records: %" PRIu64 " bytes of log",
-                         replayed);
+        cairn_health_log(r->health, CAIRN_LOG_INFO,
+                         "the index is from the records: %" PRIu64 " bytes of log", replayed);
 }
 
 /** bytes of records that have been read for the index */
@@ -409,11 +410,12 @@ static void log_fallback(cairn_recovery_t *r)
     if (advice != NULL)
         *advice = '\0';
     if (r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
-        cairn_health_log(r->health, CAIRN_CHECKPOINT_NAME ": not used: %s: reading the log instead",
+        cairn_health_log(r->health, CAIRN_LOG_WARNING,
+                         CAIRN_CHECKPOINT_NAME ": not used: %s: reading the log instead",
                          r->errmsg);
     else
-        cairn_health_log(r->health, "key tables: not used: %s: reading all records instead",
-                         r->errmsg);
+        cairn_health_log(r->health, CAIRN_LOG_WARNING,
+                         "key tables: not used: %s: reading all records instead", r->errmsg);
 }
 
 /** from what is fastest if that goes well; what all the records say is what counts */

@@ -23,8 +23,8 @@ bool cairn_recovery_find_checkpoint(cairn_recovery_t *r)
         return false;
     cairn_err_t err = cairn_checkpoint_open(&r->image, r->dir, why);
     if (err != CAIRN_OK && err != CAIRN_ERR_NOT_FOUND)
-        cairn_health_log(r->health, CAIRN_CHECKPOINT_NAME ": not used: %s: reading the log instead",
-                         why);
+        cairn_health_log(r->health, CAIRN_LOG_WARNING,
+                         CAIRN_CHECKPOINT_NAME ": not used: %s: reading the log instead", why);
     return err == CAIRN_OK;
 }
 

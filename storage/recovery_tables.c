@@ -30,8 +30,8 @@ static bool find_table(cairn_recovery_t *r, cairn_recovery_file_t *file)
     cairn_recovery_use_footer(file);
     cairn_err_t err = cairn_keytable_open(&file->table, file->segment, r->dir, why);
     if (err != CAIRN_OK && err != CAIRN_ERR_NOT_FOUND)
-        cairn_health_log(r->health, "%s: its key table is not used: %s: reading its records",
-                         file->name, why);
+        cairn_health_log(r->health, CAIRN_LOG_WARNING,
+                         "%s: its key table is not used: %s: reading its records", file->name, why);
     if (err != CAIRN_OK)
         file->table = NULL;
     return err == CAIRN_OK;
@@ -155,6 +155,7 @@ cairn_err_t cairn_recovery_take_table(cairn_recovery_t *r, cairn_recovery_file_t
     file->table = NULL;
     if (err != CAIRN_ERR_DAMAGED)
         return err;
-    cairn_health_log(r->health, "%s: its key table is damaged: reading its records", file->name);
+    cairn_health_log(r->health, CAIRN_LOG_WARNING,
+                     "%s: its key table is damaged: reading its records", file->name);
     return CAIRN_ERR_DAMAGED;
 }

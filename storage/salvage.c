@@ -312,7 +312,7 @@ cairn_err_t cairn_salvage(const cairn_dir_t *dir, const cairn_store_options_t *o
         err = inspect(&s);
     bool is_wrong = err == CAIRN_OK && is_anything_wrong(&s);
     if (err == CAIRN_OK && !is_wrong)
-        cairn_health_log(health, "salvage: nothing is damaged");
+        cairn_health_log(health, CAIRN_LOG_INFO, "salvage: nothing is damaged");
     if (is_wrong)
         err = keep_all(&s);
     if (is_wrong && err == CAIRN_OK)

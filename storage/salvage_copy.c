@@ -160,14 +160,14 @@ static void tell(cairn_salvage_t *s, const char *name, uint64_t copied, uint64_t
                  const cairn_loss_t *loss)
 {
     if (loss->versions != 0)
-        cairn_health_log(s->health,
-                         "ERROR: salvage: %s: %" PRIu64 " records are whole, %" PRIu64
+        cairn_health_log(s->health, CAIRN_LOG_ERROR,
+                         "salvage: %s: %" PRIu64 " records are whole, %" PRIu64
                          " keys have lost their value, and up to %" PRIu64 " of versions %" PRIu64
                          " to %" PRIu64 " are lost with their keys",
                          name, copied, keys, loss->versions, loss->first, loss->last);
     else
-        cairn_health_log(s->health,
-                         "ERROR: salvage: %s: %" PRIu64 " records are whole, %" PRIu64
+        cairn_health_log(s->health, CAIRN_LOG_ERROR,
+                         "salvage: %s: %" PRIu64 " records are whole, %" PRIu64
                          " keys have lost their value",
                          name, copied, keys);
 }

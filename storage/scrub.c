@@ -53,7 +53,7 @@ static void take_damaged(cairn_scrub_t *scrub, const cairn_segment_t *segment,
         return;
     cairn_segment_name(name, segment->first_version, segment->generation);
     if (++scrub->found <= LINES_MAX)
-        cairn_health_log(scrub->health,
+        cairn_health_log(scrub->health, CAIRN_LOG_ERROR,
                          "scrub: %s: bytes %" PRIu64 " to %" PRIu64
                          " are damaged or cannot be read: what has its value there answers with an "
                          "error until it is written anew",
@@ -85,8 +85,8 @@ static bool walk(cairn_scrub_t *scrub, const cairn_segment_t *segment, uint64_t 
 static void end_pass(cairn_scrub_t *scrub, uint64_t now_ns)
 {
     if (scrub->found > LINES_MAX)
-        cairn_health_log(scrub->health, "scrub: %" PRIu64 " places are damaged in all",
-                         scrub->found);
+        cairn_health_log(scrub->health, CAIRN_LOG_ERROR,
+                         "scrub: %" PRIu64 " places are damaged in all", scrub->found);
     atomic_store_explicit(&scrub->damaged, scrub->found, memory_order_relaxed);
     atomic_fetch_add_explicit(&scrub->passes, 1, memory_order_relaxed);
     scrub->found = 0;

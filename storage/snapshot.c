@@ -119,7 +119,7 @@ static bool clean_entry(void *ctx, const char *name)
 {
     const cleaning_t *cleaning = ctx;
     if (is_tmp(name) && remove_tree(cleaning->all, name) < 0)
-        cairn_health_log(&cleaning->store->health,
+        cairn_health_log(&cleaning->store->health, CAIRN_LOG_WARNING,
                          SNAPSHOTS_NAME "/%s: left by a crash, and cannot be removed", name);
     return true;
 }

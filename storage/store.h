@@ -50,7 +50,7 @@ typedef struct st_cairn_store_options_t {
     /* called by cairn_store_open() now and then while it replays; false stops it; may be NULL */
     bool (*on_progress)(void *ctx, uint64_t bytes_done, uint64_t bytes_total);
     /* a line for the log, from any thread of storage; may be NULL */
-    void (*on_log)(void *ctx, const char *line);
+    void (*on_log)(void *ctx, cairn_log_level_t level, const char *line);
     void *ctx;
 } cairn_store_options_t;
 

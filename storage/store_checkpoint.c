@@ -40,7 +40,7 @@ static cairn_checkpoint_source_t source_of(cairn_store_t *store)
 
 static void log_failure(cairn_store_t *store, cairn_err_t err)
 {
-    cairn_health_log(&store->health,
+    cairn_health_log(&store->health, CAIRN_LOG_WARNING,
                      CAIRN_CHECKPOINT_NAME ": not written: %s; a start will replay more of the log",
                      cairn_strerror(err));
 }

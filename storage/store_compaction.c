@@ -80,7 +80,8 @@ static void drop_checkpoint(void *ctx)
 {
     cairn_store_t *store = ctx;
     if (cairn_checkpoint_drop(&store->checkpoint) != CAIRN_OK)
-        cairn_health_log(&store->health, CAIRN_CHECKPOINT_NAME ": cannot be removed");
+        cairn_health_log(&store->health, CAIRN_LOG_WARNING,
+                         CAIRN_CHECKPOINT_NAME ": cannot be removed");
 }
 
 static void stop_checkpoints(void *ctx)

@@ -58,11 +58,11 @@ static cairn_err_t provide(cairn_store_t *store, cairn_segment_t *segment, cairn
     if (err == CAIRN_OK || err == CAIRN_ERR_NOMEM)
         return err;
     if (was_damaged)
-        cairn_health_log(&store->health,
+        cairn_health_log(&store->health, CAIRN_LOG_WARNING,
                          "the key table of the segment of version %llu is damaged: it is made anew",
                          (unsigned long long)segment->first_version);
     else if (err != CAIRN_ERR_NOT_FOUND)
-        cairn_health_log(&store->health, "%s: it is made anew", errmsg);
+        cairn_health_log(&store->health, CAIRN_LOG_WARNING, "%s: it is made anew", errmsg);
     return cairn_keytable_make(table, segment, &store->dir, go_on, upkeep);
 }
 
@@ -78,7 +78,8 @@ bool cairn_store_keytable_job(void *ctx, cairn_upkeep_t *upkeep)
         return true;
     if (err != CAIRN_OK) {
         segment->keys_failed_ns = err == CAIRN_ERR_DAMAGED ? NEVER_AGAIN : cairn_os->monotonic_ns();
-        cairn_health_log(&store->health, "no key table for the segment of version %llu: %s",
+        cairn_health_log(&store->health, CAIRN_LOG_WARNING,
+                         "no key table for the segment of version %llu: %s",
                          (unsigned long long)segment->first_version, cairn_strerror(err));
         return true;
     }

@@ -48,6 +48,18 @@ typedef enum en_cairn_err_t {
 /** The text of an error; static memory. */
 const char *cairn_strerror(cairn_err_t err);
 
+/* how much a line of the log matters: L(name, word), what matters most first */
+#define CAIRN_LOG_LEVELS(L)                                                                        \
+    L(ERROR, "error")     /* lost, damaged, read-only, or a person has to do something */          \
+    L(WARNING, "warning") /* not as it should be, but it heals, or costs no more than time */      \
+    L(INFO, "info")       /* what else there is to tell */
+
+typedef enum en_cairn_log_level_t {
+#define CAIRN_LOG_LEVEL_ENUM(name, word) CAIRN_LOG_##name,
+    CAIRN_LOG_LEVELS(CAIRN_LOG_LEVEL_ENUM)
+#undef CAIRN_LOG_LEVEL_ENUM
+} cairn_log_level_t;
+
 /** a piece of memory that someone else owns */
 typedef struct st_cairn_bytes_t {
     const void *base;

@@ -10,9 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void on_line(void *ctx, const char *line)
+static void on_line(void *ctx, cairn_log_level_t level, const char *line)
 {
     ckpt_store_t *s = ctx;
+    (void)level;
     snprintf(s->lines[s->line_count++ % 4], CAIRN_ERRMSG_BYTES, "%s", line);
 }
 

@@ -16,12 +16,13 @@
 #include "storage/dir.h"
 #include "tests/seed.h"
 
-static void on_log(void *ctx, const char *line)
+static void on_log(void *ctx, cairn_log_level_t level, const char *line)
 {
     fixture_t *f = ctx;
     if (getenv("CAIRN_TEST_LOG") != NULL)
         fprintf(stderr, "[%s]\n", line);
-    atomic_fetch_add(&f->log_lines, 1);
+    if (level == CAIRN_LOG_ERROR)
+        atomic_fetch_add(&f->error_lines, 1);
 }
 
 void fixture_init(fixture_t *f, temp_dir_place_t place)

@@ -21,7 +21,7 @@ typedef struct st_fixture_t {
     cairn_store_options_t options;
     cairn_store_t *store; /* NULL while closed */
     char errmsg[CAIRN_ERRMSG_BYTES];
-    _Atomic unsigned log_lines;
+    _Atomic unsigned error_lines; /* of the log */
 } fixture_t;
 
 /** Makes the directory and the options: small segments, two I/O threads, async syncs far away. */

@@ -222,6 +222,7 @@ static void the_default_file_changes_nothing(void)
 #define SAME_DURATION(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_DURABILITY(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_ACCESS_LOG(a, b) CU_ASSERT_EQUAL(a, b)
+#define SAME_LOG_LEVEL(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_OUTPUT(a, b) CU_ASSERT_STRING_EQUAL(a, b)
 #define SAME_YES_NO(a, b) CU_ASSERT_EQUAL(a, b)
 #define SAME_FIELD(field, section, name, type, ...) SAME_##type(config.field, defaults.field);

@@ -80,6 +80,7 @@ static void without_a_word_defaults_hold(void)
     CU_ASSERT_EQUAL(config.limits_queue_bytes, 256 * MIB);
     CU_ASSERT_EQUAL(config.limits_idle_timeout_ms, 60000);
     CU_ASSERT_EQUAL(config.limits_shutdown_timeout_ms, 10000);
+    CU_ASSERT_EQUAL(config.log_level, CAIRN_LOG_INFO);
     CU_ASSERT_EQUAL(config.log_access, CAIRN_ACCESS_LOG_OFF);
     CU_ASSERT_STRING_EQUAL(config.log_file, "-");
     CU_ASSERT_EQUAL(config.token_count, 0);
@@ -108,6 +109,7 @@ static void every_key_of_a_file_arrives(void)
                                       "  idle_timeout: 1h\n"
                                       "  shutdown_timeout: 0ms\n"
                                       "log:\n"
+                                      "  level: warning\n"
                                       "  access: json\n"
                                       "  file: a.log\n"),
                         ""));
@@ -126,6 +128,7 @@ static void every_key_of_a_file_arrives(void)
     CU_ASSERT_EQUAL(config.limits_queue_bytes, 2000000);
     CU_ASSERT_EQUAL(config.limits_idle_timeout_ms, 3600000);
     CU_ASSERT_EQUAL(config.limits_shutdown_timeout_ms, 0);
+    CU_ASSERT_EQUAL(config.log_level, CAIRN_LOG_WARNING);
     CU_ASSERT_EQUAL(config.log_access, CAIRN_ACCESS_LOG_JSON);
     CU_ASSERT_STRING_EQUAL(config.log_file, "a.log");
     cairn_config_dispose(&config);
@@ -210,6 +213,8 @@ static void words_that_are_no_value_are_refused(void)
                                                  "directory, for example ./data, or :memory:"));
     CU_ASSERT_TRUE(same(set("log.access", "on"),
                         "--log.access: \"on\" is not a format; write off or common or json"));
+    CU_ASSERT_TRUE(same(set("log.level", "debug"),
+                        "--log.level: \"debug\" is not a level; write error or warning or info"));
     CU_ASSERT_TRUE(same(set("log.file", ""),
                         "--log.file: \"\" is empty; "
                         "write a file, for example /var/log/cairn-access.log, or -"));

@@ -480,9 +480,10 @@ static void live(history_t *h)
     ++*(plan.only_kill ? &h->tally->kills : &h->tally->cuts);
 }
 
-static void on_log(void *ctx, const char *line)
+static void on_log(void *ctx, cairn_log_level_t level, const char *line)
 {
     history_t *h = ctx;
+    (void)level;
     if (strstr(line, "is from index.ckpt") != NULL)
         atomic_fetch_add(&h->restored, 1);
 }

@@ -449,6 +449,40 @@ static void the_access_log_is_turned_on_and_off(void)
     stop();
 }
 
+static bool comes_to_take(size_t bytes)
+{
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1))
+        if (put("PUT", "/v1/kv/a", bytes) == 201)
+            return true;
+    return false;
+}
+
+static void the_level_of_the_log_moves(void)
+{
+    start("limits:\n  value_bytes: 10B\n", NULL);
+    /* nothing is said of this: that it is done is seen by the other value that it sets */
+    write_config("limits:\n  value_bytes: 20B\nlog:\n  level: error\n");
+    kill(site.server.pid, SIGHUP);
+    CU_ASSERT(comes_to_take(11));
+    reload("log:\n  level: loud\n", "Z error: reload: ", 1);
+    CU_ASSERT(comes_to_say("log.level: \"loud\" is not a level", 1));
+    CU_ASSERT(comes_to_say("Z info: ", 0));
+    /* by the new level, the reload that sets it already says what there is to say */
+    reload("limits:\n  queue_ops: 9\nlog:\n  level: warning\n",
+           "Z warning: reload: limits.queue_ops: a new value needs a restart", 1);
+    reload("limits:\n  value_bytes: 20B\nlog:\n  level: info\n", "reload: done", 1);
+    CU_ASSERT(comes_to_say("Z info: reload: log.level has its new value", 1));
+    CU_ASSERT(comes_to_say("Z info: reload: done", 1));
+    CU_ASSERT_EQUAL(server_stop(&site.server), 0);
+    CU_ASSERT(comes_to_say("Z info: SIGTERM: stopping", 1));
+    server_dispose(&site.server);
+
+    start("log:\n  level: info\n", "--log.level=warning");
+    CU_ASSERT_EQUAL(server_stop(&site.server), 0);
+    CU_ASSERT(comes_to_say("stop", 0));
+    server_dispose(&site.server);
+}
+
 static void without_a_file(void)
 {
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, NULL), 0);
@@ -472,5 +506,6 @@ void suite_reload(void)
     CU_add_test(s, "a stream ends with its token", a_stream_ends_with_its_token);
     CU_add_test(s, "the access log is opened anew", the_access_log_is_reopened);
     CU_add_test(s, "the access log is turned on and off", the_access_log_is_turned_on_and_off);
+    CU_add_test(s, "the level of the log moves", the_level_of_the_log_moves);
     CU_add_test(s, "without a file SIGHUP harms nobody", without_a_file);
 }

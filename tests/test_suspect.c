@@ -115,9 +115,9 @@ static void a_suspect_end_is_kept_and_said(void)
     size_t bytes;
     char path[400];
     make_rotten(&r, 400);
-    unsigned lines = r.f.log_lines;
+    unsigned errors = r.f.error_lines;
     CU_ASSERT_EQUAL_FATAL(fixture_open(&r.f), CAIRN_OK);
-    CU_ASSERT(r.f.log_lines > lines);
+    CU_ASSERT(r.f.error_lines > errors);
     CU_ASSERT(is_degraded(&r.f, "quarantine/ has 1 file to be looked at"));
     /* all of it, to the byte, under a name that says where it was and what it may have been */
     kept_path(&r, path);
