@@ -187,8 +187,9 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
     conn->request_began_ns = 0;
     conn->op = CAIRN_OP_OTHER;
     conn->token = NULL;
-    /* an answer begun before the stop has promised to keep the connection: now it is idle */
-    if (conn->worker->is_stopping)
+    /* an answer begun before the stop has promised to keep the connection: now it is idle, and gets
+     * the grace of those that were; its client may be asking again already */
+    if (conn->worker->is_stopping && !h2o_timeout_is_linked(&conn->worker->grace_entry))
         cairn_conn_shutdown(conn, SHUT_RD);
 }
 
