@@ -37,6 +37,9 @@
 #define HANDOVER_MS 100
 /** how often main looks whether the workers have stopped */
 #define STOP_POLL_MS 10
+/** looking whether all workers have closed their listeners, and for how long */
+#define CLOSE_POLL_MS 1
+#define CLOSE_MS_MAX 200
 
 static cairn_server_t server;
 /* SIGHUP is one of signals only */
@@ -175,11 +178,34 @@ static bool all_have_stopped(void)
     return true;
 }
 
+static bool all_have_closed(void)
+{
+    for (size_t i = 0; i < server.worker_count; ++i)
+        if (!atomic_load_explicit(&server.workers[i]->has_closed, memory_order_acquire))
+            return false;
+    return true;
+}
+
+/**
+ * Before any connection is told that it ends: its client connects again at once, and must not meet
+ * the socket of another worker that is about to close. One that is slow to close is not waited for
+ * for ever.
+ */
+static void close_listeners(void)
+{
+    struct timespec poll = {.tv_nsec = CLOSE_POLL_MS * 1000000L};
+    for (size_t i = 0; i < server.worker_count; ++i)
+        cairn_worker_ask_to_close(server.workers[i]);
+    for (unsigned ms = 0; ms < CLOSE_MS_MAX && !all_have_closed(); ms += CLOSE_POLL_MS)
+        nanosleep(&poll, NULL);
+}
+
 static void stop_workers(const cairn_config_t *config)
 {
     struct timespec poll = {.tv_nsec = STOP_POLL_MS * 1000000L};
     uint64_t deadline = cairn_monotonic_ms() + config->limits_shutdown_timeout_ms;
     bool abandoned = false;
+    close_listeners();
     for (size_t i = 0; i < server.worker_count; ++i)
         cairn_worker_ask_to_stop(server.workers[i]);
     while (!all_have_stopped()) {

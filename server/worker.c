@@ -151,6 +151,7 @@ static void close_listeners(cairn_worker_t *worker)
         worker->listeners[i] = NULL;
     }
     h2o_timeout_unlink(&worker->accept_retry_entry);
+    atomic_store_explicit(&worker->has_closed, true, memory_order_release);
 }
 
 static void begin_stop(cairn_worker_t *worker)
@@ -164,7 +165,7 @@ static void begin_stop(cairn_worker_t *worker)
 
 /* ---------------------------------------------------------------- orders from main */
 
-typedef enum en_order_kind_t { ORDER_STOP, ORDER_ABANDON, ORDER_RELOAD } order_kind_t;
+typedef enum en_order_kind_t { ORDER_CLOSE, ORDER_STOP, ORDER_ABANDON, ORDER_RELOAD } order_kind_t;
 
 typedef struct st_order_t {
     h2o_multithread_message_t super;
@@ -201,6 +202,8 @@ static void on_orders(h2o_multithread_receiver_t *receiver, h2o_linklist_t *mess
         h2o_linklist_unlink(&order->super.link);
         if (order->kind == ORDER_RELOAD)
             reload(worker, order);
+        else if (order->kind == ORDER_CLOSE)
+            close_listeners(worker);
         else if (!worker->is_stopping)
             begin_stop(worker);
         if (order->kind == ORDER_ABANDON)
@@ -214,6 +217,11 @@ static void send_order(cairn_worker_t *worker, order_t content)
     order_t *order = h2o_mem_alloc(sizeof(*order));
     *order = content;
     h2o_multithread_send_message(&worker->orders, &order->super);
+}
+
+void cairn_worker_ask_to_close(cairn_worker_t *worker)
+{
+    send_order(worker, (order_t){.kind = ORDER_CLOSE});
 }
 
 void cairn_worker_ask_to_stop(cairn_worker_t *worker)

@@ -89,6 +89,7 @@ struct st_cairn_worker_t {
     h2o_timeout_entry_t look_entry;
     _Atomic uint64_t arriving_bytes; /* of bodies; relaxed */
     bool is_stopping;                /* asked to; connections are being let go */
+    _Atomic bool has_closed;  /* release by the worker, acquire by main: it listens no more */
     _Atomic bool has_stopped; /* release by the worker, acquire by main: no connection is left */
 };
 
@@ -101,6 +102,9 @@ cairn_worker_t *cairn_worker_start(cairn_server_t *server, size_t number, const 
 
 /** Lets it begin, after the list of workers is complete: any of them may look at it. */
 void cairn_worker_let_serve(cairn_worker_t *worker);
+
+/** Asks the worker to take who has connected and to listen no more; it serves on. Threads: main. */
+void cairn_worker_ask_to_close(cairn_worker_t *worker);
 
 /** Asks the worker to let its connections go and stop. Threads: main. */
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
