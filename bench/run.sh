@@ -109,11 +109,34 @@ run_wrk() { # peer
         "http://127.0.0.1:${PORT[$1]}" -- "$keys" | sed -n 's/^RESULT //p'
 }
 
+# hundredths of a second of processor time that a server has had
+processor_time() { # peer
+    local pid sum=0 words
+    for pid in $(pids_of "$1"); do
+        read -ra words <"/proc/$pid/stat" || continue
+        sum=$((sum + words[13] + words[14]))
+    done
+    echo $sum
+}
+
+# what the load before has left it to do, such as compacting, is no part of this one
+settle() { # peer
+    local before after i
+    after=$(processor_time "$1")
+    for ((i = 0; i < 40; ++i)); do
+        before=$after
+        sleep 0.25
+        after=$(processor_time "$1")
+        if ((after - before <= 1)); then return; fi
+    done
+}
+
 measure() { # load peer[+word] round
     local load=$1 label=$2 round=$3 peer=${2%%+*} beside="" beside_pid result status=0
     is_measured "$peer" || return 0
     rest_all
     signal CONT "$peer"
+    settle "$peer"
     if [ "$label" != "$peer" ]; then
         beside=${label#*+}
         "beside_$beside" "$peer" >"$WORK/beside.log" 2>&1 &
