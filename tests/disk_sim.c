@@ -540,17 +540,25 @@ static int sim_open_dir(const char *path, bool create)
     return fd;
 }
 
+/* as a system does it: who is told of a name may open it, or remove it */
 static int sim_list(int dir, cairn_os_entry_cb on_entry, void *ctx)
 {
     disk_sim_t *disk = disk_of(dir);
-    const char *directory = handle_of(disk, dir)->path;
+    char directory[NAME_BYTES];
+    size_t count = 0;
+    char(*names)[NAME_BYTES] = must(malloc(NAMES_MAX * sizeof(*names)));
+    snprintf(directory, sizeof(directory), "%s", handle_of(disk, dir)->path);
     for (size_t i = 0; i < disk->names.count; ++i) {
         const name_t *name = &disk->names.list[i];
-        if (name->inode != NULL && is_in(name->name, directory) &&
-            !on_entry(ctx, name->name + strlen(directory)))
-            break;
+        if (name->inode != NULL && is_in(name->name, directory))
+            memcpy(names[count++], name->name, NAME_BYTES);
     }
-    return leave(disk, 0);
+    int result = leave(disk, 0);
+    for (size_t i = 0; i < count; ++i)
+        if (!on_entry(ctx, names[i] + strlen(directory)))
+            break;
+    free(names);
+    return result;
 }
 
 static int sim_sync_dir(int dir)
