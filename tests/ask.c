@@ -17,16 +17,6 @@ const cairn_conditions_t ask_if_match_any = {.if_match = {.kind = CAIRN_VERSIONS
 const cairn_conditions_t ask_if_none = {.if_none_match = {.kind = CAIRN_VERSIONS_ANY}};
 const size_t ask_sizes[ASK_SIZES] = {0, 1, 100, 4095, 4096, 4097, 20000};
 
-void ask_start(fixture_t *f, uint64_t segment_bytes)
-{
-    fixture_init(f, TEMP_DIR_IN_MEMORY);
-    f->options.segment_bytes = segment_bytes;
-    cairn_err_t err = fixture_open(f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", f->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
-}
-
 static cairn_write_t *frame(const ask_t *ask)
 {
     if (ask->op == CAIRN_WRITE_SYNC)

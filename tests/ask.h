@@ -26,9 +26,6 @@ typedef struct st_ask_t {
     int64_t number;
 } ask_t;
 
-/** Opens a store in memory with segments of this size. */
-void ask_start(fixture_t *f, uint64_t segment_bytes);
-
 /**
  * Has these decided in one go, as far as one commit takes them; returns how many commits it took,
  * and one more if the writer was idle long enough to mark the last.

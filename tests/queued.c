@@ -76,13 +76,3 @@ bool queued_got_text(const cairn_write_t *write, const char *expected)
 {
     return queued_got(write, text(expected));
 }
-
-void queued_start(fixture_t *f, uint64_t segment_bytes)
-{
-    fixture_init(f, TEMP_DIR_IN_MEMORY);
-    f->options.segment_bytes = segment_bytes;
-    cairn_err_t err = fixture_open(f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", f->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
-}

@@ -22,9 +22,6 @@ typedef struct st_queued_t {
 
 extern queued_t queued;
 
-/** Opens a store in memory with segments of this size. */
-void queued_start(fixture_t *f, uint64_t segment_bytes);
-
 void queued_begin(fixture_t *f);
 
 /** Adds an operation. Owner: `queued`, until queued_end(). */

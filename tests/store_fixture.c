@@ -43,13 +43,25 @@ void fixture_init(fixture_t *f, temp_dir_place_t place)
     };
 }
 
-void fixture_start(fixture_t *f, temp_dir_place_t place)
+void fixture_must_open(fixture_t *f)
 {
-    fixture_init(f, place);
     cairn_err_t err = fixture_open(f);
     if (err != CAIRN_OK)
         fprintf(stderr, "\n%s\n", f->errmsg);
     CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
+}
+
+void fixture_start(fixture_t *f, temp_dir_place_t place)
+{
+    fixture_init(f, place);
+    fixture_must_open(f);
+}
+
+void fixture_start_sized(fixture_t *f, uint64_t segment_bytes)
+{
+    fixture_init(f, TEMP_DIR_IN_MEMORY);
+    f->options.segment_bytes = segment_bytes;
+    fixture_must_open(f);
 }
 
 void fixture_dispose(fixture_t *f)
@@ -90,10 +102,7 @@ cairn_err_t fixture_close(fixture_t *f)
 void fixture_restart(fixture_t *f)
 {
     CU_ASSERT_EQUAL(fixture_close(f), CAIRN_OK);
-    cairn_err_t err = fixture_open(f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", f->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
+    fixture_must_open(f);
 }
 
 /* ---------------------------------------------------------------- writing */

@@ -27,8 +27,9 @@ typedef struct st_fixture_t {
 /** Makes the directory and the options: small segments, two I/O threads, async syncs far away. */
 void fixture_init(fixture_t *f, temp_dir_place_t place);
 
-/** The same, and opens it, or ends the test. */
+/** The same, and opens it, or ends the test; in memory with segments of this size. */
 void fixture_start(fixture_t *f, temp_dir_place_t place);
+void fixture_start_sized(fixture_t *f, uint64_t segment_bytes);
 
 /** Closes what is open and removes the directory. */
 void fixture_dispose(fixture_t *f);
@@ -36,6 +37,9 @@ void fixture_dispose(fixture_t *f);
 /** Opens the store; on OK the calling thread is registered until it is closed. */
 cairn_err_t fixture_open(fixture_t *f);
 cairn_err_t fixture_close(fixture_t *f);
+
+/** Opens the store, or says why it cannot be and ends the test. */
+void fixture_must_open(fixture_t *f);
 
 /** Closes, opens again and fails the test if either does not work. */
 void fixture_restart(fixture_t *f);

@@ -39,7 +39,7 @@ static const cairn_conditions_t must_be_there = {.if_match.kind = CAIRN_VERSIONS
 static void see_each_other(bool is_atomic)
 {
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     fixture_put(&f, "old", "there");
     queued_begin(&f);
     cairn_write_t *first = queued_get("a");
@@ -93,7 +93,7 @@ static void large_values(void)
     static char bytes[LARGE + PIECES * PIECE];
     for (int is_atomic = 0; is_atomic < 2; ++is_atomic) {
         fixture_t f;
-        queued_start(&f, (uint64_t)1 << 20);
+        fixture_start_sized(&f, (uint64_t)1 << 20);
         for (size_t i = 0; i < sizeof(bytes); ++i)
             bytes[i] = (char)('a' + i * i % 26);
         uint64_t before = commits(&f);
@@ -118,7 +118,7 @@ static void large_values(void)
 static void own_answers(void)
 {
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     queued_begin(&f);
     queued_put("a", "text");
     cairn_write_t *missing = queued_add(CAIRN_WRITE_DELETE, "missing", (cairn_bytes_t){NULL, 0});
@@ -143,7 +143,7 @@ static void each_position_fails(void)
 {
     enum { COUNT = 6 };
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     fixture_put(&f, "k2", "before");
     for (size_t failing = 0; failing < COUNT; ++failing) {
         uint64_t records_before = records(&f);
@@ -177,7 +177,7 @@ static void each_position_fails(void)
 static void failure_among_others(void)
 {
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     queued_begin(&f);
     queued_put("x", "1");
     CU_ASSERT_EQUAL_FATAL(queued_enqueue(0, false), CAIRN_OK);
@@ -206,7 +206,7 @@ static void failure_among_others(void)
 static void atomic_gets(void)
 {
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     fixture_put(&f, "a", "1");
     queued_begin(&f);
     cairn_write_t *a = queued_get("a"), *missing = queued_get("missing");
@@ -231,7 +231,7 @@ static void across_segments(void)
     enum { BATCHES = 60, KEYS = 10 };
     static char value[1500];
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     for (size_t n = 0; n < BATCHES; ++n) {
         queued_begin(&f);
         memset(value, 'a' + (int)(n % 26), sizeof(value) - 1);
@@ -263,7 +263,7 @@ static void too_large(void)
     static char value[20000];
     fixture_t f;
     memset(value, 'v', sizeof(value) - 1);
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     queued_begin(&f);
     for (size_t i = 0; i < 4; ++i)
         queued_put("k", value);
@@ -299,7 +299,7 @@ static void one_commit(void)
     memset(value, 'v', sizeof(value) - 1);
     for (int is_atomic = 0; is_atomic < 2; ++is_atomic) {
         fixture_t f;
-        queued_start(&f, (uint64_t)64 << 20);
+        fixture_start_sized(&f, (uint64_t)64 << 20);
         uint64_t before = commits(&f);
         queued_begin(&f);
         for (size_t i = 0; i < 10000; ++i) {
@@ -355,7 +355,7 @@ static void queue_limits(void)
 static void expiry(void)
 {
     fixture_t f;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     queued_begin(&f);
     queued_put("k", "short")->ttl_ms = 1;
     cairn_write_t *now = queued_get("k");

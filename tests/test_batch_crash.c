@@ -97,7 +97,7 @@ static void torn_anywhere(void)
     fixture_t f;
     char name[32];
     size_t bytes;
-    queued_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     put_all(&f, 1, CAIRN_ASYNC);
     CU_ASSERT_EQUAL_FATAL(queued_run(true), CAIRN_OK);
     queued_end();
@@ -142,7 +142,7 @@ static void disk_fails(void)
         fixture_t f;
         long n;
         fault_os_install();
-        queued_start(&f, FIXTURE_SEGMENT_BYTES);
+        fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
         put_all(&f, 1, CAIRN_SYNC);
         CU_ASSERT_EQUAL_FATAL(queued_run(true), CAIRN_OK);
         queued_end();

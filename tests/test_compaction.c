@@ -183,14 +183,6 @@ static void write_batch(model_t *m)
         take_over(m, first + i, writes[i], after[i]);
 }
 
-static void open_again(model_t *m)
-{
-    cairn_err_t err = fixture_open(&m->f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", m->f.errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
-}
-
 /* from one moment on nothing on disk changes: what the death of a process looks like */
 static void die(model_t *m)
 {
@@ -199,7 +191,7 @@ static void die(model_t *m)
         cairn_store_upkeep(m->f.store);
     fixture_close(&m->f);
     fault_os_reset();
-    open_again(m);
+    fixture_must_open(&m->f);
 }
 
 /* where several segments began, one may begin now */
@@ -292,7 +284,7 @@ static void end(model_t *m)
 
 static uint64_t steps_wanted(void)
 {
-    return getenv("CAIRN_SOAK") != NULL ? STEPS_SOAK : STEPS;
+    return is_soak() ? STEPS_SOAK : STEPS;
 }
 
 typedef struct st_tally_t {

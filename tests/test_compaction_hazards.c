@@ -356,7 +356,7 @@ static void horizon(void)
     fixture_t f;
     pthread_t thread;
     random_t random = random_from(seed_of_run(), 1);
-    unsigned rounds = getenv("CAIRN_SOAK") != NULL ? 800 : ROUNDS;
+    unsigned rounds = is_soak() ? 800 : ROUNDS;
     size_t files = 0;
     uint64_t last = 0;
     flight_t flights[FLIGHTS] = {{.is_up = false}};

@@ -23,7 +23,7 @@
 static void conditions_see_the_index(void)
 {
     fixture_t f;
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     static const cairn_write_op_t ops[] = {CAIRN_WRITE_PUT, CAIRN_WRITE_DELETE, CAIRN_WRITE_INCR,
                                            CAIRN_WRITE_APPEND};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); ++i) {
@@ -68,7 +68,7 @@ static void conditions_see_the_commit(void)
 {
     fixture_t f;
     ask_t asks[11];
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     for (int round = 0; round < 2; ++round) {
         cairn_durability_t durability = round == 0 ? CAIRN_SYNC : CAIRN_ASYNC;
         uint64_t first = cairn_store_last_version(f.store) + 2; /* after the gate's */
@@ -125,7 +125,7 @@ static void of_many_that_race_one_wins(void)
 {
     static ask_t asks[1000];
     fixture_t f;
-    ask_start(&f, 1024 * KIB);
+    fixture_start_sized(&f, 1024 * KIB);
     for (size_t i = 0; i < 1000; ++i)
         asks[i] = (ask_t){.op = CAIRN_WRITE_PUT,
                           .key = "k",
@@ -163,7 +163,7 @@ static void start_at_noon(fixture_t *f)
     staged_os.now_ms = now_staged;
     staged_ms = NOON;
     cairn_os = &staged_os;
-    ask_start(f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(f, FIXTURE_SEGMENT_BYTES);
 }
 
 static void end_of_day(fixture_t *f)
@@ -336,7 +336,7 @@ static uint64_t syncs_of(fixture_t *f)
 static void a_sync_makes_what_was_async_durable(void)
 {
     fixture_t f;
-    ask_start(&f, FIXTURE_SEGMENT_BYTES); /* async syncs are a minute away */
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES); /* async syncs are a minute away */
     ask_t ask = {.op = CAIRN_WRITE_INCR, .key = "n", .by = 1, .durability = CAIRN_ASYNC};
     ask_put(&f, "first", "v", 0);
     for (int i = 0; i < 10; ++i)
@@ -358,7 +358,7 @@ static void a_sync_makes_what_was_async_durable(void)
 static void a_sync_among_other_writes(void)
 {
     fixture_t f;
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     uint64_t before = ask_put(&f, "k", "v", 0).version;
     ask_t asks[] = {
         {.op = CAIRN_WRITE_PUT, .key = "k", .value = text("1"), .durability = CAIRN_ASYNC},

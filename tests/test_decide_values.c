@@ -67,7 +67,7 @@ static void numbers_are_added(void)
     };
     fixture_t f;
     char key[16];
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         snprintf(key, sizeof(key), "%zu", i);
         uint64_t version = rows[i].before != NULL ? ask_put(&f, key, rows[i].before, 0).version : 0;
@@ -96,7 +96,7 @@ static void many_increments_in_one_commit(void)
 {
     static ask_t asks[TOGETHER_MAX];
     fixture_t f;
-    ask_start(&f, 1024 * KIB);
+    fixture_start_sized(&f, 1024 * KIB);
     for (size_t i = 0; i < TOGETHER_MAX; ++i)
         asks[i] = (ask_t){.op = CAIRN_WRITE_INCR,
                           .key = "n",
@@ -119,7 +119,7 @@ static void many_increments_in_one_commit(void)
 static void increments_see_the_commit(void)
 {
     fixture_t f;
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     ask_t asks[] = {
         {.op = CAIRN_WRITE_PUT, .key = "n", .value = text("x")},
         {.op = CAIRN_WRITE_INCR, .key = "n", .by = 1},
@@ -147,7 +147,7 @@ static void a_number_longer_than_is_copied(void)
     memset(digits, '0', 6000);
     memcpy(digits + 5998, "41", 3);
     fixture_t f;
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     ask_t asks[] = {
         {.op = CAIRN_WRITE_PUT, .key = "n", .value = text(digits)},
         {.op = CAIRN_WRITE_INCR, .key = "n", .by = 1},
@@ -166,7 +166,7 @@ static void every_size_is_appended_to_every_size(void)
     fixture_t f;
     char key[16];
     uint8_t *noise = ask_noise(40000);
-    ask_start(&f, 256 * KIB);
+    fixture_start_sized(&f, 256 * KIB);
     for (size_t i = 0; i < ASK_SIZES * ASK_SIZES; ++i) {
         size_t before = ask_sizes[i / ASK_SIZES], more = ask_sizes[i % ASK_SIZES];
         snprintf(key, sizeof(key), "%zu", i);
@@ -194,7 +194,7 @@ static void appends_in_one_commit(void)
     fixture_t f;
     char key[16];
     uint8_t *noise = ask_noise(60000);
-    ask_start(&f, 256 * KIB);
+    fixture_start_sized(&f, 256 * KIB);
     for (size_t i = 0; i < ASK_SIZES * ASK_SIZES; ++i) {
         size_t a = ask_sizes[i / ASK_SIZES], b = ask_sizes[i % ASK_SIZES], c = i % 2 ? 10 : 5000;
         cairn_durability_t durability = i % 3 ? CAIRN_SYNC : CAIRN_ASYNC;
@@ -235,7 +235,7 @@ static void a_value_grows_over_many_segments(void)
 {
     fixture_t f;
     uint8_t *noise = ask_noise(60000);
-    ask_start(&f, FIXTURE_SEGMENT_BYTES);
+    fixture_start_sized(&f, FIXTURE_SEGMENT_BYTES);
     size_t count = 0;
     for (size_t i = 0; count + 997 <= 60000; ++i, count += 997)
         CU_ASSERT_EQUAL(ask_append(&f, "k", noise + count, 997).err, CAIRN_OK);
@@ -296,7 +296,7 @@ static void what_is_there_keeps_its_meta(void)
     CU_ASSERT(cairn_meta_add(&old, CAIRN_META_USER, (cairn_bytes_t){much, sizeof(much)}));
     CU_ASSERT(cairn_meta_add(&new, CAIRN_META_CONTENT_TYPE, text("text/new")));
     uint8_t *noise = ask_noise(20000);
-    ask_start(&f, 256 * KIB);
+    fixture_start_sized(&f, 256 * KIB);
     static const cairn_write_op_t ops[] = {CAIRN_WRITE_INCR, CAIRN_WRITE_APPEND};
     for (size_t i = 0; i < 2; ++i) {
         cairn_bytes_t old_meta = {old.bytes, old.count}, new_meta = {new.bytes, new.count};
@@ -345,7 +345,7 @@ static void a_damaged_value_is_not_built_upon(void)
     fixture_t f;
     char name[32], key[8];
     uint8_t *noise = ask_noise(20000);
-    ask_start(&f, 256 * KIB);
+    fixture_start_sized(&f, 256 * KIB);
     for (size_t i = 0; i < 2; ++i) {
         snprintf(key, sizeof(key), "%zu", i);
         ask_append(&f, key, noise, damaged[i]);

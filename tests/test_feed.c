@@ -26,10 +26,7 @@ static void start(fixture_t *f, temp_dir_place_t place)
 {
     fixture_init(f, place);
     f->options.upkeep_by_hand = true; /* a checkpoint would sync what is to be seen unsynced */
-    cairn_err_t err = fixture_open(f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", f->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
+    fixture_must_open(f);
 }
 
 /* ---------------------------------------------------------------- one step */

@@ -52,10 +52,7 @@ static void start(fixture_t *f, uint64_t max_bytes)
     f->options.segment_bytes = SEGMENT_BYTES;
     f->options.max_bytes = max_bytes;
     f->options.sync_interval_ms = 1000;
-    cairn_err_t err = fixture_open(f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", f->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
+    fixture_must_open(f);
 }
 
 /** puts new keys until there is no room; how many there are then */

@@ -23,15 +23,6 @@
 
 static const cairn_bytes_t nothing;
 
-static void start(fixture_t *f, temp_dir_place_t place)
-{
-    fixture_init(f, place);
-    cairn_err_t err = fixture_open(f);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", f->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
-}
-
 static bool exists(const fixture_t *f, const char *name)
 {
     struct stat st;
@@ -47,10 +38,7 @@ static void open_copy(const fixture_t *f, const char *name, fixture_t *copy)
     snprintf(to, sizeof(to), "%s", copy->options.path);
     mkdir(to, 0700);
     copy_dir(from, to);
-    cairn_err_t err = fixture_open(copy);
-    if (err != CAIRN_OK)
-        fprintf(stderr, "\n%s\n", copy->errmsg);
-    CU_ASSERT_EQUAL_FATAL(err, CAIRN_OK);
+    fixture_must_open(copy);
 }
 
 static void names(void)
@@ -72,7 +60,7 @@ static void a_snapshot_is_what_was(void)
 {
     fixture_t f, copy;
     cairn_snapshot_t snapshot;
-    start(&f, TEMP_DIR_IN_MEMORY);
+    fixture_start(&f, TEMP_DIR_IN_MEMORY);
     fixture_put(&f, "a", "1");
     fixture_write(&f, CAIRN_WRITE_PUT, text("b"), nothing, text("2"), CAIRN_ASYNC);
     fixture_put(&f, "gone", "x");
@@ -115,7 +103,7 @@ static void of_nothing_and_of_nothing_new(void)
 {
     fixture_t f, copy;
     cairn_snapshot_t snapshot;
-    start(&f, TEMP_DIR_IN_MEMORY);
+    fixture_start(&f, TEMP_DIR_IN_MEMORY);
     CU_ASSERT_EQUAL_FATAL(cairn_store_snapshot(f.store, "empty", &snapshot), CAIRN_OK);
     CU_ASSERT_EQUAL(snapshot.version, 0);
     CU_ASSERT_EQUAL(snapshot.segments, 0);
@@ -152,7 +140,7 @@ static void listed_and_removed(void)
     fixture_t f;
     cairn_snapshot_t snapshot;
     uint64_t sums[3] = {0};
-    start(&f, TEMP_DIR_IN_MEMORY);
+    fixture_start(&f, TEMP_DIR_IN_MEMORY);
     CU_ASSERT_EQUAL(cairn_store_list_snapshots(f.store, count_and_add, sums), CAIRN_OK);
     CU_ASSERT_EQUAL(cairn_store_remove_snapshot(f.store, "none"), CAIRN_ERR_NOT_FOUND);
     fixture_put(&f, "a", "1");
@@ -496,7 +484,7 @@ static void an_error_leaves_nothing(void)
     cairn_snapshot_t snapshot;
     size_t fds = open_descriptors();
     fault_os_install();
-    start(&f, TEMP_DIR_IN_MEMORY);
+    fixture_start(&f, TEMP_DIR_IN_MEMORY);
     fill(&f, 60);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); ++i) {
         fault_os_wait_until_quiet();

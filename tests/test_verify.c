@@ -18,6 +18,7 @@
 #include "tests/fault_os.h"
 #include "tests/server_process.h"
 #include "tests/store_fixture.h"
+#include "tests/seed.h"
 #include "tests/suites.h"
 
 #define FIRST "0000000000000001-0000.seg"
@@ -119,7 +120,7 @@ static void every_bit_of_a_sealed_file_counts(void)
     snprintf(path, sizeof(path), "%s", fixture_path(&f, FIRST));
     uint8_t *content = read_file(path, &bytes);
     chmod(path, 0600);
-    size_t step = getenv("CAIRN_SOAK") != NULL ? 1 : 211;
+    size_t step = is_soak() ? 1 : 211;
     size_t missed = 0;
     for (size_t bit = 0; bit < 8 * bytes; bit += bit < 8 * 4300 && bit > 8 * 4090 ? 1 : step) {
         content[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -256,7 +257,7 @@ static void key_tables_are_checked(void)
     CU_ASSERT(seen.table_keys > 60 && seen.table_keys < 100);
     snprintf(path, sizeof(path), "%s", fixture_path(&f, TABLE));
     uint8_t *content = read_file(path, &bytes);
-    size_t step = getenv("CAIRN_SOAK") != NULL ? 1 : 61;
+    size_t step = is_soak() ? 1 : 61;
     for (size_t bit = 0; bit < 8 * bytes; bit += step) {
         content[bit / 8] ^= (uint8_t)(1u << bit % 8);
         write_file(path, content, bytes);
