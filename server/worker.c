@@ -157,7 +157,6 @@ static void close_listeners(cairn_worker_t *worker)
 static void begin_stop(cairn_worker_t *worker)
 {
     worker->is_stopping = true;
-    close_listeners(worker);
     h2o_context_request_shutdown(&worker->ctx);
     h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
     cairn_followers_wake(worker);

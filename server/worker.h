@@ -106,7 +106,8 @@ void cairn_worker_let_serve(cairn_worker_t *worker);
 /** Asks the worker to take who has connected and to listen no more; it serves on. Threads: main. */
 void cairn_worker_ask_to_close(cairn_worker_t *worker);
 
-/** Asks the worker to let its connections go and stop. Threads: main. */
+/** Asks the worker, which has been asked to close, to let its connections go and stop. Threads:
+ * main. */
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
 
 /**
