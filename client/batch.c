@@ -217,6 +217,9 @@ static cairn_client_err_t send_part(cairn_client_t *db, cairn_client_batch_t *ba
                                       .headers = curl_slist_append(NULL, NDJSON),
                                       .is_once = true};
     cairn_client_err_t err = cairn_client_send(db, &request);
+    batch->failed_at = err != CAIRN_CLIENT_OK && db->line != 0 && db->line <= part->count
+                           ? part->first + db->line - 1
+                           : SIZE_MAX;
     return err == CAIRN_CLIENT_OK ? take_results(db, batch, part) : err;
 }
 
@@ -269,10 +272,9 @@ cairn_client_err_t cairn_batch_run(cairn_client_t *db, cairn_client_batch_t *bat
                                        : send_parts(db, batch, all);
     if (err == CAIRN_CLIENT_OK)
         return err;
-    size_t line = db->line;
+    size_t failed_at = batch->failed_at;
     forget_results(batch);
-    if (line != 0 && is_atomic)
-        batch->failed_at = line - 1;
+    batch->failed_at = failed_at;
     return err;
 }
 

@@ -264,7 +264,7 @@ CAIRN_API size_t cairn_batch_bytes(const cairn_client_batch_t *batch);
  * Runs all of them in order. Without `is_atomic` each stands alone, and CAIRN_CLIENT_OK only says
  * that there are results; what is more than the server takes in one request goes in several, and
  * one operation that is too large fails by itself. With it they happen together or not at all: on
- * any error nothing has happened, and cairn_batch_failed_at() says which one it was.
+ * any error nothing has happened. cairn_batch_failed_at() says which one a request was refused for.
  */
 CAIRN_API cairn_client_err_t cairn_batch_run(cairn_client_t *db, cairn_client_batch_t *batch,
                                              bool is_atomic);

@@ -62,11 +62,19 @@ static int status_of(cairn_client_err_t err)
     }
 }
 
-int cli_result(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err)
+int cli_result_of_line(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err,
+                       const char *name, uint64_t line)
 {
-    if (err != CAIRN_CLIENT_OK)
+    if (err != CAIRN_CLIENT_OK && name != NULL && line != 0)
+        cli_failure(cli, "%s:%llu: %s", name, (unsigned long long)line, cairn_client_message(db));
+    else if (err != CAIRN_CLIENT_OK)
         cli_failure(cli, "%s", cairn_client_message(db));
     return status_of(err);
+}
+
+int cli_result(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err)
+{
+    return cli_result_of_line(cli, db, err, NULL, 0);
 }
 
 /* ---------------------------------------------------------------- options */

@@ -64,8 +64,9 @@ static int import_value(import_t *import, const json_t *json, const cairn_client
     /* without one it is this, and then there is nothing to store */
     if (how.content_type != NULL && strcmp(how.content_type, "application/octet-stream") == 0)
         how.content_type = NULL;
+    cli_source_t source = {.bytes = bytes, .line = import->line};
     return cli_loader_put(import->loader, import->key.bytes, import->key.count, value, value_bytes,
-                          &how, bytes)
+                          &how, &source)
                ? CLI_OK
                : CLI_FAILED;
 }
@@ -130,9 +131,8 @@ static int import_file(cli_t *cli, const char *path)
     if (fstat(fileno(in), &st) != 0 || !S_ISREG(st.st_mode))
         st.st_size = 0;
     cli_progress_begin(cli, &progress, "keys", (double)st.st_size);
-    import_t import = {.cli = cli,
-                       .loader = cli_loader_start(cli, &progress),
-                       .name = is_stdin ? "standard input" : path};
+    const char *name = is_stdin ? "standard input" : path;
+    import_t import = {.cli = cli, .loader = cli_loader_start(cli, name, &progress), .name = name};
     int status = CLI_USAGE;
     if (import.loader != NULL) {
         status = import_lines(&import, in);

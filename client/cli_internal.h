@@ -121,6 +121,9 @@ int cli_failure(const cli_t *cli, const char *format, ...) __attribute__((format
 
 /** What the handle's last call came to, as an exit status; prints its message if it is an error. */
 int cli_result(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err);
+/** The same for what a line of a file asked for; `name` NULL or `line` 0 where there is none. */
+int cli_result_of_line(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err,
+                       const char *name, uint64_t line);
 
 /** A handle as --url, --token and the environment say; NULL after a message. */
 cairn_client_t *cli_connect(const cli_t *cli);
@@ -181,12 +184,20 @@ void cli_progress_print_json(const cli_progress_t *progress);
 /** writes many values over several connections; see client/cli_load.c */
 typedef struct st_cli_loader_t cli_loader_t;
 
-/** NULL after a message. */
-cli_loader_t *cli_loader_start(const cli_t *cli, cli_progress_t *progress);
-/** Adds a value; `bytes` is what it counts for in the progress. Copies all. Writes of one key keep
- * their order. False when there has been a failure that stops everything. */
+/** where a value is from: what it counts for in the progress, and its line, 0 if it has none */
+typedef struct st_cli_source_t {
+    uint64_t bytes;
+    uint64_t line;
+} cli_source_t;
+
+/** `name`: of the file that the values are lines of, for messages; NULL if there is none. It must
+ * stay until the end. NULL after a message. */
+cli_loader_t *cli_loader_start(const cli_t *cli, const char *name, cli_progress_t *progress);
+/** Adds a value. Copies all. Writes of one key keep their order. False when there has been a
+ * failure that stops everything. */
 bool cli_loader_put(cli_loader_t *loader, const void *key, size_t key_bytes, const void *value,
-                    size_t value_bytes, const cairn_client_write_t *how, uint64_t bytes);
+                    size_t value_bytes, const cairn_client_write_t *how,
+                    const cli_source_t *source);
 /** Waits until all is written, prints what failed, frees it. An exit status. */
 int cli_loader_finish(cli_loader_t *loader);
 

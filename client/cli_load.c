@@ -29,9 +29,11 @@
 /** what a worker is given: a batch, or one value */
 typedef struct st_load_t {
     cairn_client_batch_t *batch;
-    char **keys; /* of the batch, for messages */
+    char **keys;     /* of the batch, for messages */
+    uint64_t *lines; /* the same */
     size_t key_count;
     char *key, *value;
+    uint64_t line;
     size_t key_bytes, value_bytes;
     cairn_client_beside_t beside;
     cairn_client_write_t how;
@@ -49,6 +51,7 @@ typedef struct st_load_worker_t {
 
 struct st_cli_loader_t {
     const cli_t *cli;
+    const char *name; /* of the file that has the lines */
     cli_progress_t *progress;
     load_worker_t *workers;
     unsigned worker_count;
@@ -67,6 +70,7 @@ static void load_free(load_t *load)
     for (size_t i = 0; i < load->key_count; ++i)
         free(load->keys[i]);
     free(load->keys);
+    free(load->lines);
     free(load->key);
     free(load->value);
     cairn_client_beside_dispose(&load->beside);
@@ -75,11 +79,18 @@ static void load_free(load_t *load)
 
 /* ---------------------------------------------------------------- the workers */
 
-static void note_failure(cli_loader_t *loader, const char *key, const char *why)
+static void print_place(const cli_loader_t *loader, uint64_t line)
+{
+    if (loader->name != NULL && line != 0)
+        fprintf(stderr, "%s:%" PRIu64 ": ", loader->name, line);
+}
+
+static void note_failure(cli_loader_t *loader, const char *key, uint64_t line, const char *why)
 {
     pthread_mutex_lock(&loader->mutex);
     if (loader->failures++ < FAILURES_SHOWN) {
         fprintf(stderr, "cairn %s: ", loader->cli->command->name);
+        print_place(loader, line);
         cli_print_text(stderr, key, strlen(key));
         fprintf(stderr, ": %s\n", why);
     }
@@ -129,7 +140,7 @@ static void note_results(cli_loader_t *loader, const load_t *load)
     for (size_t i = 0; load->batch != NULL && i < load->key_count; ++i) {
         const cairn_client_result_t *result = cairn_batch_result(load->batch, i);
         if (result->err != CAIRN_CLIENT_OK)
-            note_failure(loader, load->keys[i], cairn_client_strerror(result->err));
+            note_failure(loader, load->keys[i], load->lines[i], cairn_client_strerror(result->err));
     }
 }
 
@@ -139,6 +150,15 @@ static bool is_about_the_value(const load_t *load, cairn_client_err_t err)
     return load->batch == NULL && (err == CAIRN_CLIENT_TOO_LARGE || err == CAIRN_CLIENT_INVALID);
 }
 
+/** the status of what stops everything, and the line that it was refused for, if it was one */
+static int status_of(const load_worker_t *worker, const load_t *load, cairn_client_err_t err)
+{
+    const cli_loader_t *loader = worker->loader;
+    size_t at = cairn_batch_failed_at(load->batch);
+    uint64_t line = at < load->key_count ? load->lines[at] : load->line;
+    return cli_result_of_line(loader->cli, worker->db, err, loader->name, line);
+}
+
 static void do_load(load_worker_t *worker, const load_t *load)
 {
     cli_loader_t *loader = worker->loader;
@@ -146,12 +166,12 @@ static void do_load(load_worker_t *worker, const load_t *load)
     if (err == CAIRN_CLIENT_OK)
         note_results(loader, load);
     else if (is_about_the_value(load, err))
-        note_failure(loader, load->key, cairn_client_message(worker->db));
+        note_failure(loader, load->key, load->line, cairn_client_message(worker->db));
     pthread_mutex_lock(&loader->mutex);
     if (err == CAIRN_CLIENT_OK)
         cli_progress_add(loader->progress, load->batch != NULL ? load->key_count : 1, load->bytes);
     else if (!is_about_the_value(load, err) && loader->status == CLI_OK)
-        loader->status = cli_result(loader->cli, worker->db, err);
+        loader->status = status_of(worker, load, err);
     pthread_mutex_unlock(&loader->mutex);
 }
 
@@ -237,7 +257,7 @@ static char *copy_of(const void *bytes, size_t count)
 }
 
 static bool gather(load_worker_t *worker, const void *key, size_t key_bytes, const void *value,
-                   size_t value_bytes, const cairn_client_write_t *how, uint64_t bytes)
+                   size_t value_bytes, const cairn_client_write_t *how, const cli_source_t *source)
 {
     load_t *load = worker->gathering;
     if (load == NULL) {
@@ -246,14 +266,16 @@ static bool gather(load_worker_t *worker, const void *key, size_t key_bytes, con
             return false;
         load->batch = cairn_batch_create();
         load->keys = calloc(BATCH_OPS, sizeof(*load->keys));
+        load->lines = calloc(BATCH_OPS, sizeof(*load->lines));
     }
     char *copy = copy_of(key, key_bytes);
-    if (load->batch == NULL || load->keys == NULL || copy == NULL) {
+    if (load->batch == NULL || load->keys == NULL || load->lines == NULL || copy == NULL) {
         free(copy);
         return false;
     }
+    load->lines[load->key_count] = source->line;
     load->keys[load->key_count++] = copy;
-    load->bytes += bytes;
+    load->bytes += source->bytes;
     cairn_batch_set(load->batch, key, key_bytes, value, value_bytes, how);
     if (load->key_count == BATCH_OPS || cairn_batch_bytes(load->batch) >= BATCH_BYTES)
         hand_over_gathered(worker);
@@ -261,7 +283,8 @@ static bool gather(load_worker_t *worker, const void *key, size_t key_bytes, con
 }
 
 static bool send_alone(load_worker_t *worker, const void *key, size_t key_bytes, const void *value,
-                       size_t value_bytes, const cairn_client_write_t *how, uint64_t bytes)
+                       size_t value_bytes, const cairn_client_write_t *how,
+                       const cli_source_t *source)
 {
     load_t *load = calloc(1, sizeof(*load));
     if (load == NULL)
@@ -270,7 +293,8 @@ static bool send_alone(load_worker_t *worker, const void *key, size_t key_bytes,
     load->value = copy_of(value, value_bytes);
     load->key_bytes = key_bytes;
     load->value_bytes = value_bytes;
-    load->bytes = bytes;
+    load->bytes = source->bytes;
+    load->line = source->line;
     load->how = *how;
     if (load->key == NULL || load->value == NULL || !cairn_client_beside_copy(how, &load->beside)) {
         load_free(load);
@@ -300,12 +324,12 @@ static bool is_for_a_batch(const cairn_client_write_t *how)
 }
 
 bool cli_loader_put(cli_loader_t *loader, const void *key, size_t key_bytes, const void *value,
-                    size_t value_bytes, const cairn_client_write_t *how, uint64_t bytes)
+                    size_t value_bytes, const cairn_client_write_t *how, const cli_source_t *source)
 {
     load_worker_t *worker = worker_of(loader, key, key_bytes);
     bool is_taken = value_bytes > ALONE_BYTES || !is_for_a_batch(how)
-                        ? send_alone(worker, key, key_bytes, value, value_bytes, how, bytes)
-                        : gather(worker, key, key_bytes, value, value_bytes, how, bytes);
+                        ? send_alone(worker, key, key_bytes, value, value_bytes, how, source)
+                        : gather(worker, key, key_bytes, value, value_bytes, how, source);
     if (!is_taken)
         fail_nomem(loader);
     return !has_stopped(loader);
@@ -313,7 +337,7 @@ bool cli_loader_put(cli_loader_t *loader, const void *key, size_t key_bytes, con
 
 /* ---------------------------------------------------------------- start and end */
 
-cli_loader_t *cli_loader_start(const cli_t *cli, cli_progress_t *progress)
+cli_loader_t *cli_loader_start(const cli_t *cli, const char *name, cli_progress_t *progress)
 {
     uint64_t count = WORKERS_DEFAULT;
     if (!cli_number(cli, CLI_JOBS, &count))
@@ -326,6 +350,7 @@ cli_loader_t *cli_loader_start(const cli_t *cli, cli_progress_t *progress)
     if (loader == NULL)
         return NULL;
     loader->cli = cli;
+    loader->name = name;
     loader->progress = progress;
     loader->workers = calloc(count, sizeof(*loader->workers));
     pthread_mutex_init(&loader->mutex, NULL);

@@ -97,7 +97,7 @@ static bool import_one(tree_t *tree, const char *path)
         cairn_client_buffer_add(&tree->key, prefix, strlen(prefix));
     cairn_client_buffer_add(&tree->key, path + tree->root_bytes, strlen(path + tree->root_bytes));
     return cli_loader_put(tree->loader, tree->key.bytes, tree->key.count, tree->value.bytes,
-                          tree->value.count, &how, tree->value.count);
+                          tree->value.count, &how, &(cli_source_t){.bytes = tree->value.count});
 }
 
 static void walk(tree_t *tree, FTS *fts)
@@ -138,7 +138,7 @@ int cli_import_tree(cli_t *cli, const char *root)
     }
     cli_progress_begin(cli, &progress, "files", tree_bytes(trimmed));
     tree_t tree = {.cli = cli,
-                   .loader = cli_loader_start(cli, &progress),
+                   .loader = cli_loader_start(cli, NULL, &progress),
                    .root_bytes = root_bytes + (strcmp(trimmed, "/") != 0)};
     int status = CLI_USAGE;
     if (tree.loader != NULL) {

@@ -3,8 +3,9 @@
  *
  *     2026-11-30T12:00:00Z error: scrub: ...
  *
- * Lines that matter less than the level are left out. What refuses a start is no line of the log:
- * it is always said (server/main.c, server/serve.c).
+ * Lines that matter less than the level are left out. What refuses a start, and that one which
+ * takes over waits for the other, are no lines of the log: they are always said (server/main.c,
+ * server/serve.c).
  */
 #ifndef CAIRN_SERVER_LOG_H
 #define CAIRN_SERVER_LOG_H

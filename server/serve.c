@@ -254,9 +254,10 @@ static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **stor
     cairn_err_t err = cairn_store_open(store, &options, errmsg);
     for (uint64_t waited_ms = 0; err == CAIRN_ERR_LOCKED && config->takeover == CAIRN_YES;
          waited_ms += LOCK_POLL_MS) {
+        /* whoever asked for it waits to read this before he goes on, whatever log.level is */
         if (waited_ms % LOCK_REPORT_MS == 0)
-            cairn_log(CAIRN_LOG_INFO,
-                      "takeover: waiting for the other cairn to stop; send it SIGTERM");
+            fputs("cairn: takeover: waiting for the other cairn to stop; send it SIGTERM\n",
+                  stderr);
         if (asked_to_stop_within(LOCK_POLL_MS)) {
             cairn_log(CAIRN_LOG_INFO, "takeover: given up");
             return CAIRN_ERR_CANCELLED;

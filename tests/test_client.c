@@ -295,6 +295,19 @@ static void all_or_nothing(void)
     cairn_batch_set(batch, "atom/2", 6, "x", 1, NULL);
     CU_ASSERT(ok(cairn_batch_run(db, batch, true)));
     CU_ASSERT(cairn_batch_result(batch, 1)->version > cairn_batch_result(batch, 0)->version);
+    CU_ASSERT_EQUAL(cairn_batch_failed_at(batch), SIZE_MAX);
+    cairn_batch_destroy(batch);
+}
+
+static void a_batch_refused_for_one_operation(void)
+{
+    cairn_client_batch_t *batch = cairn_batch_create();
+    cairn_batch_set(batch, "good", 4, "x", 1, NULL);
+    cairn_batch_set(batch, "", 0, "x", 1, NULL);
+    CU_ASSERT_EQUAL(cairn_batch_run(db, batch, false), CAIRN_CLIENT_INVALID);
+    CU_ASSERT_EQUAL(cairn_batch_failed_at(batch), 1);
+    CU_ASSERT_PTR_NULL(cairn_batch_result(batch, 0));
+    CU_ASSERT_PTR_NULL(cairn_get(db, "good"));
     cairn_batch_destroy(batch);
 }
 
@@ -454,6 +467,7 @@ void suite_client(void)
     CU_add_test(s, "on disk now, or soon", durable_now_or_soon);
     CU_add_test(s, "a batch of everything", a_batch_of_everything);
     CU_add_test(s, "an atomic batch is all or nothing", all_or_nothing);
+    CU_add_test(s, "a batch is refused for one operation", a_batch_refused_for_one_operation);
     CU_add_test(s, "lists in order, page by page", lists_in_order);
     CU_add_test(s, "scans by what is inside", scans_by_what_is_inside);
     CU_add_test(s, "changes in their order", changes_in_their_order);

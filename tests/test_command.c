@@ -164,6 +164,12 @@ static void import_of_lines(void)
     PRINTS("cairn import: standard input:2: a line is {\"key\":\"...\",\"value\":\"...\"}, with "
            "key_b64 and value_b64 for what is not UTF-8\n(5)\n",
            "printf '\\n{\"key\":\"x\"}\\n' | cairn import --quiet" STATUS);
+    /* what only the server knows to be wrong is told with its line too; it is in a batch of others
+     */
+    PRINTS("cairn import: lines:4302: An operation of the batch is wrong: \"meta\" is a list of "
+           "{\"name\":\"...\",\"value\":\"...\"}, names and values of headers\n(5)\n",
+           "sed -i '4302s/}$/,\"meta\":[{\"name\":\"a name\",\"value\":\"x\"}]}/' lines;"
+           "cairn import --jobs 1 --quiet lines" STATUS);
     PRINTS("(5)\n", "echo nonsense | cairn import --quiet 2>/dev/null" STATUS);
     PRINTS("(5)\n", "cairn import nowhere 2>/dev/null" STATUS);
     PRINTS("(2)\n", "cairn import lines --jobs 0 2>/dev/null" STATUS);
@@ -197,9 +203,11 @@ static void import_into_a_server_with_small_limits(void)
                       "cairn import --quiet" STATUS
                       "; cairn stats --json | jq .keys; cairn get s1000",
              small.server.port);
-    CU_ASSERT(shell_prints("cairn import: large: a key, a value or a batch is too large\n"
-                           "cairn import: 1 values could not be written\n(5)\n1000\nv",
-                           "%s", command));
+    CU_ASSERT(
+        shell_prints("cairn import: standard input:1001: large: a key, a value or a batch is too "
+                     "large\n"
+                     "cairn import: 1 values could not be written\n(5)\n1000\nv",
+                     "%s", command));
     CU_ASSERT_EQUAL(site_end(&small), 0);
 }
 

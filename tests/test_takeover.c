@@ -152,7 +152,8 @@ static void *operate(void *arg)
 
 static void change(site_t *site, traffic_t *traffic, const char *listen_flag)
 {
-    const char *const extra[] = {listen_flag, "--takeover=yes", "--workers=2", NULL};
+    const char *const extra[] = {listen_flag, "--takeover=yes", "--workers=2", "--log.level=error",
+                                 NULL};
     server_process_t next = {0};
     struct stat st = {.st_ino = 0};
     pthread_t thread;
