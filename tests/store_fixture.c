@@ -406,6 +406,21 @@ bool fixture_segment_name(const fixture_t *f, size_t from_end, char name[32])
     return true;
 }
 
+void fixture_wait_until_rolled(fixture_t *f)
+{
+    char name[CAIRN_SEGMENT_NAME_BYTES];
+    uint64_t count = fixture_segment_count(f);
+    for (int tries = 0; tries < 3000; ++tries) {
+        /* in this order: before it has its name, the newest segment is itself called as the spare
+         */
+        if (fixture_segment_name(f, count - 1, name) &&
+            access(fixture_path(f, CAIRN_SPARE_NAME), F_OK) == 0)
+            return;
+        usleep(10000);
+    }
+    CU_FAIL_FATAL("the last roll does not end");
+}
+
 void fixture_drop_caches(const fixture_t *f)
 {
     DIR *d = opendir(f->dir.path);

@@ -116,11 +116,18 @@ cairn_bytes_t text(const char *text);
 /** The path of a file in the store's directory, in memory that the next call reuses. */
 const char *fixture_path(const fixture_t *f, const char *name);
 
-/** Copies every file of one directory into another one, which is empty. */
+/** Copies every file of one directory into another one, which is empty. No file comes, goes or gets
+ * another name meanwhile. */
 void copy_dir(const char *from, const char *to);
 
 /** The name of the `from_end`th newest named segment (0 is the newest); false if there is none. */
 bool fixture_segment_name(const fixture_t *f, size_t from_end, char name[32]);
+
+/**
+ * Waits until the last roll is over: every segment has its name, STORE knows of them, the next one
+ * is made ahead. Until the next write no file gets another name. For a store without compaction.
+ */
+void fixture_wait_until_rolled(fixture_t *f);
 
 /** Tells the kernel to forget the cached pages of every file; they are on disk already. */
 void fixture_drop_caches(const fixture_t *f);

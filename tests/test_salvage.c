@@ -325,10 +325,7 @@ static void what_a_crash_leaves_is_no_damage(void)
         CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
         for (unsigned i = 0; i < SALVAGE_KEYS; ++i)
             CU_ASSERT_EQUAL_FATAL(fixture_put(&f, salvage_key(i), salvage_value(i)).err, CAIRN_OK);
-        CU_ASSERT_FATAL(fixture_segment_name(&f, 0, name));
-        for (int tries = 0; tries < 500 && access(fixture_path(&f, CAIRN_SPARE_NAME), F_OK) != 0;
-             ++tries)
-            sleep_ms(10);
+        fixture_wait_until_rolled(&f);
         sleep_ms(100); /* the MARK of the idle writer */
         copy_dir(f.options.path, copy.path);
         CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);

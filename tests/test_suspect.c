@@ -75,8 +75,7 @@ static void make_rotten(rotten_t *r, size_t offset)
     CU_ASSERT_EQUAL_FATAL(fixture_put(&r->f, "last key", "older").err, CAIRN_OK);
     CU_ASSERT_EQUAL_FATAL(fixture_put(&r->f, "last key", value).err, CAIRN_OK);
     CU_ASSERT_TRUE_FATAL(temp_dir_create(&r->copy, TEMP_DIR_IN_MEMORY));
-    for (int tries = 0; tries < 500 && access(fixture_path(&r->f, FIRST), F_OK) != 0; ++tries)
-        sleep_ms(10); /* it gets its name a moment later */
+    fixture_wait_until_rolled(&r->f);
     copy_dir(r->f.dir.path, r->copy.path);
     CU_ASSERT_EQUAL(fixture_close(&r->f), CAIRN_OK);
     rot_end(r, offset);
