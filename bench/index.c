@@ -15,9 +15,9 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-#include <urcu-qsbr.h>
 
 #include "index/index.h"
+#include "index/qsbr.h"
 
 #define ROUNDS 5
 #define MILLION 1000000u

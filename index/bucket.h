@@ -23,17 +23,10 @@
 #include <stdint.h>
 
 #include "index/index.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define CAIRN_INDEX_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CAIRN_INDEX_TSAN 1
-#endif
-#endif
+#include "index/tsan.h"
 
 /* ThreadSanitizer cannot see into vector loads, so it is shown the plain ones */
-#if defined(__SSE2__) && !defined(CAIRN_INDEX_TSAN) && !defined(CAIRN_INDEX_PLAIN_C)
+#if defined(__SSE2__) && !defined(CAIRN_TSAN) && !defined(CAIRN_INDEX_PLAIN_C)
 #define CAIRN_INDEX_SSE2 1
 #include <emmintrin.h>
 #endif

@@ -152,5 +152,4 @@ void cairn_index_check(cairn_index_t *index)
         pthread_mutex_unlock(&index->stripe[stripe].lock);
     }
     pthread_mutex_unlock(&index->sweep);
-    CAIRN_READER_LEAVES(index);
 }

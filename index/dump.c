@@ -257,7 +257,6 @@ Exit:
     cairn_memory_free(NULL, dump->checksums.bytes, dump->checksums.room);
     cairn_memory_free(NULL, dump->block, BLOCK_BYTES);
     cairn_memory_free(NULL, dump, sizeof(*dump));
-    CAIRN_READER_LEAVES(index);
     return result;
 }
 

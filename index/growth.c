@@ -24,7 +24,8 @@
 #include <assert.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <urcu-qsbr.h>
+
+#include "index/qsbr.h"
 
 /* 82 of 100: a sweep that begins here ends before any unit is fuller than 86 */
 #define GROW_PERCENT 82
@@ -532,13 +533,11 @@ bool cairn_index_reclaim(cairn_index_t *index)
     bool was_needed = made != 0 || retired != NULL || passed != NULL;
     if (retired != NULL || passed != NULL) {
         synchronize_rcu();
-        CAIRN_GRACE_PERIOD_PASSED(index);
         /* it may have been retired since, but only this function frees what was */
         if (passed != NULL)
             generation_give_back(index, passed, end);
         free_retired(index, retired);
     }
-    CAIRN_READER_LEAVES(index);
     pthread_mutex_unlock(&index->reclaim);
     return was_needed;
 }

@@ -79,7 +79,6 @@ bool cairn_index_find(cairn_index_t *index, uint64_t hash, cairn_index_match_cb 
     }
     if (__builtin_expect(++self.finds % SAMPLE_EVERY == 0, 0))
         sample(index, lines);
-    CAIRN_READER_LEAVES(index);
     return found;
 }
 
@@ -134,7 +133,6 @@ void cairn_index_find_batch(cairn_index_t *index, size_t count, const uint64_t *
     for (size_t done = 0; done < count; done += BATCH)
         find_some(index, count - done < BATCH ? count - done : BATCH, hashes + done, ctxs + done,
                   is_match, prefetch, locs + done);
-    CAIRN_READER_LEAVES(index);
 }
 
 void cairn_index_prefetch(cairn_index_t *index, size_t count, const uint64_t *hashes,
@@ -145,7 +143,6 @@ void cairn_index_prefetch(cairn_index_t *index, size_t count, const uint64_t *ha
     for (size_t done = 0; done < count; done += BATCH)
         ask_ahead(index, count - done < BATCH ? count - done : BATCH, hashes + done, NULL, ctx,
                   prefetch, locs);
-    CAIRN_READER_LEAVES(index);
 }
 
 /* ---- changes */
@@ -205,7 +202,6 @@ static void change_end(cairn_index_t *index, change_t *change, int64_t keys)
     pthread_mutex_unlock(&stripe->lock);
     if (due)
         cairn_growth_step(index);
-    CAIRN_READER_LEAVES(index);
 }
 
 static void change_store(change_t *change, cairn_loc_t loc)
@@ -331,5 +327,4 @@ void cairn_index_stats(cairn_index_t *index, cairn_index_stats_t *stats)
         stats->probes += atomic_load_explicit(&index->samples[i].probes, memory_order_relaxed);
         stats->finds += atomic_load_explicit(&index->samples[i].finds, memory_order_relaxed);
     }
-    CAIRN_READER_LEAVES(index);
 }

@@ -168,23 +168,10 @@ struct st_cairn_index_t {
     pthread_mutex_t reclaim; /* only ever tried: whoever waited would hold up the grace period */
 
     _Atomic int64_t bytes; /* all memory held */
-    char grace;            /* an address for CAIRN_READER_LEAVES() */
     cairn_stripe_view_t views[CAIRN_STRIPES_MAX];
     cairn_stripe_t stripe[CAIRN_STRIPES_MAX];
     cairn_sample_t samples[CAIRN_SAMPLE_LANES];
 };
-
-/* ThreadSanitizer cannot see into liburcu's assembly: it is told that what a thread did inside the
- * index is over when a grace period has passed. Nothing else pairs with this. */
-#ifdef CAIRN_INDEX_TSAN
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
-#define CAIRN_READER_LEAVES(index) __tsan_release(&(index)->grace)
-#define CAIRN_GRACE_PERIOD_PASSED(index) __tsan_acquire(&(index)->grace)
-#else
-#define CAIRN_READER_LEAVES(index) ((void)(index))
-#define CAIRN_GRACE_PERIOD_PASSED(index) ((void)(index))
-#endif
 
 /* ---- finding one's way */
 

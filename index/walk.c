@@ -91,6 +91,5 @@ bool cairn_index_walk(cairn_index_t *index, uint64_t *cursor, cairn_index_visit_
     for (size_t i = 0; i < piece.count; ++i)
         visit(ctx, piece.entries[i].fingerprint << shift, piece.entries[i].loc);
     *cursor = piece.end;
-    CAIRN_READER_LEAVES(index);
     return piece.end >> index->fingerprint_bits == 0;
 }

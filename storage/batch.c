@@ -1,8 +1,7 @@
 /*
  * storage/batch.c - many operations at once: gets side by side, and work that waits for the disk.
  */
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/store_internal.h"
 

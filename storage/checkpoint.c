@@ -12,9 +12,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
 #include <xxhash.h>
 
+#include "index/qsbr.h"
 #include "storage/file.h"
 #include "storage/os.h"
 

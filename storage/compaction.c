@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/compaction_internal.h"
 #include "storage/keytable.h"
 #include "storage/os.h"

@@ -3,8 +3,7 @@
  */
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/compaction_internal.h"
 #include "storage/guard.h"
 #include "storage/probe.h"

@@ -5,8 +5,7 @@
 
 #include <pthread.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/os.h"
 
 struct st_cairn_iopool_t {

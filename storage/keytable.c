@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
 #include <xxhash.h>
 
+#include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/keytable_internal.h"
 #include "storage/os.h"

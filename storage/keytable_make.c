@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
 #include <xxhash.h>
 
+#include "index/qsbr.h"
 #include "storage/file.h"
 #include "storage/keysort.h"
 #include "storage/keytable_internal.h"

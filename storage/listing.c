@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
 #include "storage/guard.h"
 #include "storage/keytable_internal.h"
 #include "storage/os.h"

@@ -6,8 +6,7 @@
 #include <pthread.h>
 #include <time.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/os.h"
 
 /** while there is something to do: often enough for the fastest growth */

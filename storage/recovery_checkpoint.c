@@ -9,8 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/keytable.h"
 #include "storage/os.h"

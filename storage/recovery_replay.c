@@ -6,8 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/apply.h"
 #include "storage/guard.h"
 #include "storage/os.h"

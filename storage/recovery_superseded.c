@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/probe.h"

@@ -7,8 +7,7 @@
  */
 #include <inttypes.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/apply.h"
 #include "storage/guard.h"
 #include "storage/keytable.h"

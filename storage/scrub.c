@@ -5,8 +5,7 @@
 
 #include <inttypes.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/os.h"
 
 /** upkeep looks for work four times a second: so much has to be done at once */

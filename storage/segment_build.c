@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/file.h"
 #include "storage/guard.h"
 #include "storage/os.h"

@@ -16,8 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/feed.h"
 #include "storage/keytable.h"
 #include "storage/os.h"

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/lost.h"
 #include "storage/os.h"

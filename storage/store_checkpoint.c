@@ -5,8 +5,7 @@
  */
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/os.h"
 #include "storage/store_internal.h"
 

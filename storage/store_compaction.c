@@ -1,8 +1,7 @@
 /*
  * storage/store_compaction.c - what compaction needs of an open store.
  */
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/os.h"
 #include "storage/store_internal.h"
 

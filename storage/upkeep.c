@@ -6,8 +6,7 @@
 #include <assert.h>
 #include <pthread.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/os.h"
 
 #define JOBS_MAX 16

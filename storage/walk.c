@@ -3,8 +3,7 @@
  */
 #include "storage/walk.h"
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/residency.h"

@@ -10,8 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/apply.h"
 #include "storage/os.h"
 #include "storage/residency.h"

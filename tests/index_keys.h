@@ -13,13 +13,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include <urcu-qsbr.h>
 #include <CUnit/CUnit.h>
 
 #include "index/index.h"
 #include "index/index_internal.h"
-
-#include "index/index_internal.h"
+#include "index/qsbr.h"
 #include "tests/suites.h"
 
 #define KEY_BITS 24
@@ -88,7 +86,7 @@ static inline bool soak(void)
  * thread */
 static inline uint64_t loop(uint64_t steps)
 {
-#ifdef CAIRN_INDEX_TSAN
+#ifdef CAIRN_TSAN
     steps = (steps + 15) / 16;
 #endif
     return soak() ? steps * 10 : steps;
