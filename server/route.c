@@ -31,12 +31,39 @@
 /** all headers of a request, names and values */
 #define HEADER_BYTES_MAX 32768
 
-static size_t header_bytes(const h2o_req_t *req)
+static void trim_end(h2o_iovec_t *value)
+{
+    while (value->len != 0 && memchr(" \t", value->base[value->len - 1], 2) != NULL)
+        --value->len;
+}
+
+/** takes away what the library leaves behind values (RFC 9110, 5.5); returns the bytes that remain
+ */
+static size_t trim_headers(h2o_req_t *req)
 {
     size_t bytes = 0;
-    for (size_t i = 0; i < req->headers.size; ++i)
+    for (size_t i = 0; i < req->headers.size; ++i) {
+        trim_end(&req->headers.entries[i].value);
         bytes += req->headers.entries[i].name->len + req->headers.entries[i].value.len;
+    }
+    trim_end(&req->input.authority);
     return bytes;
+}
+
+/** HTTP/1.1 has a request say for which host it is (RFC 9112, 3.2); which one is the same to us */
+static const char *host_fault(const h2o_req_t *req)
+{
+    static const char others[] = "-._~%!$&'()*+,;=:[]"; /* RFC 3986, 3.2.2, and a port */
+    const h2o_iovec_t *host = &req->input.authority;
+    if (cairn_conn_of(req)->head.hosts == 0)
+        return req->version >= 0x101 ? "there is no Host header" : NULL;
+    for (size_t i = 0; i < host->len; ++i) {
+        char c = host->base[i], letter = (char)(c | 0x20);
+        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
+            (c == '\0' || strchr(others, c) == NULL))
+            return "the Host header is not a host and a port";
+    }
+    return NULL;
 }
 
 bool cairn_route_is_cross_site(const h2o_req_t *req)
@@ -65,7 +92,10 @@ static bool changes_something(const h2o_req_t *req)
 /** what is wrong with any request, whatever its path; true if that has been answered */
 static bool refuse(h2o_req_t *req)
 {
+    size_t bytes = trim_headers(req);
     const char *fault = cairn_conn_framing_fault(req);
+    if (fault == NULL)
+        fault = host_fault(req);
     if (fault != NULL) {
         req->http1_is_persistent = 0;
         cairn_conn_linger(cairn_conn_of(req));
@@ -76,10 +106,9 @@ static bool refuse(h2o_req_t *req)
         cairn_reply_problem(req, CAIRN_PROBLEM_URI_TOO_LONG,
                             "the target has %zu bytes, %d are allowed", req->path.len,
                             TARGET_BYTES_MAX);
-    } else if (header_bytes(req) > HEADER_BYTES_MAX) {
+    } else if (bytes > HEADER_BYTES_MAX) {
         cairn_reply_problem(req, CAIRN_PROBLEM_HEADERS_TOO_LARGE,
-                            "the headers have %zu bytes, %d are allowed", header_bytes(req),
-                            HEADER_BYTES_MAX);
+                            "the headers have %zu bytes, %d are allowed", bytes, HEADER_BYTES_MAX);
     } else if (changes_something(req) && cairn_route_is_cross_site(req)) {
         cairn_reply_problem(req, CAIRN_PROBLEM_CROSS_SITE,
                             "a page of another site may not change anything here");
@@ -108,19 +137,33 @@ static void route(h2o_req_t *req)
                             "see / for what there is; values live under /v1/kv/");
 }
 
-/** `GET http://host/path`, as clients of proxies send it, is a request for /path (RFC 9112, 3.2.2)
+/** bytes of the scheme that a target begins with, 0 if it is a path; case is the same to schemes */
+static size_t scheme_bytes(const h2o_iovec_t *target)
+{
+    static const char http[] = "http://", https[] = "https://";
+    if (target->len == 0 || target->base[0] == '/')
+        return 0;
+    if (target->len >= sizeof(http) - 1 && strncasecmp(target->base, http, sizeof(http) - 1) == 0)
+        return sizeof(http) - 1;
+    if (target->len >= sizeof(https) - 1 &&
+        strncasecmp(target->base, https, sizeof(https) - 1) == 0)
+        return sizeof(https) - 1;
+    return 0;
+}
+
+/** `GET http://host/path`, as clients of proxies send it, is a request for /path of that host,
+ * whatever the header Host says (RFC 9112, 3.2.2)
  */
 static void strip_authority(h2o_req_t *req)
 {
     h2o_iovec_t *path = &req->path;
-    size_t scheme = h2o_memis(path->base, path->len < 7 ? path->len : 7, H2O_STRLIT("http://")) ? 7
-                    : h2o_memis(path->base, path->len < 8 ? path->len : 8, H2O_STRLIT("https://"))
-                        ? 8
-                        : 0;
+    size_t scheme = scheme_bytes(path);
     if (scheme == 0)
         return;
     const char *slash = memchr(path->base + scheme, '/', path->len - scheme);
     size_t at = slash != NULL ? (size_t)(slash - path->base) : path->len;
+    size_t end = at < req->query_at ? at : req->query_at;
+    req->input.authority = h2o_iovec_init(path->base + scheme, end - scheme);
     if (slash == NULL || at > req->query_at) {
         *path = h2o_iovec_init(H2O_STRLIT("/")); /* a query of the root says nothing here */
         req->query_at = SIZE_MAX;

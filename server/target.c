@@ -77,9 +77,11 @@ bool cairn_target_param(const char *query, size_t count, const char *name, const
         const char *stop = memchr(query, '&', (size_t)(end - query));
         if (stop == NULL)
             stop = end;
-        if ((size_t)(stop - query) > name_count && query[name_count] == '=' &&
-            memcmp(query, name, name_count) == 0) {
-            *value = query + name_count + 1;
+        const char *end_of_name = memchr(query, '=', (size_t)(stop - query));
+        if (end_of_name == NULL)
+            end_of_name = stop;
+        if ((size_t)(end_of_name - query) == name_count && memcmp(query, name, name_count) == 0) {
+            *value = end_of_name != stop ? end_of_name + 1 : stop;
             *value_count = (size_t)(stop - *value);
             return true;
         }

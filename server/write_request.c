@@ -44,14 +44,27 @@ bool cairn_write_request_flag(h2o_req_t *req, const char *name, bool *flag)
     return false;
 }
 
+/** a header; several lines of one name are a list in pieces (RFC 9110, 5.3); false if there is none
+ */
+static bool find_header(h2o_req_t *req, const char *name, size_t name_bytes, h2o_iovec_t *value)
+{
+    ssize_t i = h2o_find_header_by_str(&req->headers, name, name_bytes, -1);
+    if (i < 0)
+        return false;
+    *value = req->headers.entries[i].value;
+    while ((i = h2o_find_header_by_str(&req->headers, name, name_bytes, i)) >= 0)
+        *value = h2o_concat(&req->pool, *value, h2o_iovec_init(H2O_STRLIT(", ")),
+                            req->headers.entries[i].value);
+    return true;
+}
+
 static bool read_durability(h2o_req_t *req, cairn_durability_t *durability)
 {
     const cairn_config_t *config = cairn_worker_of(req)->server->config;
     *durability = config->storage_durability == CAIRN_DURABILITY_ASYNC ? CAIRN_ASYNC : CAIRN_SYNC;
-    ssize_t i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("cairn-durability"), -1);
-    if (i < 0)
+    h2o_iovec_t value;
+    if (!find_header(req, H2O_STRLIT("cairn-durability"), &value))
         return true;
-    h2o_iovec_t value = req->headers.entries[i].value;
     if (h2o_memis(value.base, value.len, H2O_STRLIT("sync"))) {
         *durability = CAIRN_SYNC;
     } else if (h2o_memis(value.base, value.len, H2O_STRLIT("async"))) {
@@ -71,11 +84,8 @@ static bool read_ttl(h2o_req_t *req, uint64_t *ttl_ms)
     if (cairn_write_request_param(req, "ttl", &text)) {
         if (text.base == NULL)
             return false;
-    } else {
-        ssize_t i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("cairn-ttl"), -1);
-        if (i < 0)
-            return true;
-        text = req->headers.entries[i].value;
+    } else if (!find_header(req, H2O_STRLIT("cairn-ttl"), &text)) {
+        return true;
     }
     if (cairn_units_parse_ms(text.base, text.len, ttl_ms) == CAIRN_UNITS_OK && *ttl_ms != 0 &&
         *ttl_ms <= CAIRN_TTL_MS_MAX)
@@ -121,15 +131,9 @@ void cairn_write_request_apply(const cairn_write_request_t *asked, cairn_write_t
 static bool add_header(h2o_req_t *req, cairn_meta_builder_t *meta, cairn_meta_tag_t tag,
                        const h2o_token_t *token)
 {
-    ssize_t i = h2o_find_header(&req->headers, token, -1);
-    if (i < 0)
-        return true;
-    h2o_iovec_t value = req->headers.entries[i].value;
-    /* several lines of one name are a list in pieces (RFC 9110, 5.3) */
-    while ((i = h2o_find_header(&req->headers, token, i)) >= 0)
-        value = h2o_concat(&req->pool, value, h2o_iovec_init(H2O_STRLIT(", ")),
-                           req->headers.entries[i].value);
-    return cairn_meta_add(meta, tag, (cairn_bytes_t){value.base, value.len});
+    h2o_iovec_t value;
+    return !find_header(req, token->buf.base, token->buf.len, &value) ||
+           cairn_meta_add(meta, tag, (cairn_bytes_t){value.base, value.len});
 }
 
 /** one field for each `Cairn-Meta-*` header: name, NUL, value */

@@ -91,6 +91,7 @@ static const suite_t suites[] = {
     {"http_faults", suite_http_faults},
     {"http_expiry", suite_http_expiry},
     {"http_framing", suite_http_framing},
+    {"http_spelling", suite_http_spelling},
     {"http_hostile", suite_http_hostile},
     {"http_limits", suite_http_limits},
     {"auth", suite_auth},

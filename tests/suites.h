@@ -77,6 +77,7 @@ void suite_http_status(void);
 void suite_http_faults(void);
 void suite_http_expiry(void);
 void suite_http_framing(void);
+void suite_http_spelling(void);
 void suite_http_hostile(void);
 void suite_http_limits(void);
 void suite_auth(void);

@@ -39,13 +39,14 @@ static void pipelined(void)
     uint64_t last = 0;
     site_open(&site, &conn);
     for (int i = 0; i != ROUNDS; ++i)
-        bytes += (size_t)snprintf(requests + bytes, sizeof(requests) - bytes,
-                                  "PUT /v1/kv/pipe HTTP/1.1\r\nContent-Length: 4\r\n\r\n%04d"
-                                  "GET /v1/kv/pipe HTTP/1.1\r\n\r\n"
-                                  "HEAD /v1/kv/pipe HTTP/1.1\r\n\r\n"
-                                  "GET /v1/kv/absent HTTP/1.1\r\n\r\n"
-                                  "DELETE /v1/kv/pipe HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
-                                  i);
+        bytes +=
+            (size_t)snprintf(requests + bytes, sizeof(requests) - bytes,
+                             "PUT /v1/kv/pipe HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n%04d"
+                             "GET /v1/kv/pipe HTTP/1.1\r\nHost: t\r\n\r\n"
+                             "HEAD /v1/kv/pipe HTTP/1.1\r\nHost: t\r\n\r\n"
+                             "GET /v1/kv/absent HTTP/1.1\r\nHost: t\r\n\r\n"
+                             "DELETE /v1/kv/pipe HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx",
+                             i);
     CU_ASSERT_TRUE_FATAL(http_send(&conn, requests, bytes));
     for (int i = 0; i != ROUNDS; ++i) {
         char expected[8];
@@ -73,12 +74,12 @@ static void pipelined_large(void)
     char head[128];
     site_open(&site, &conn);
     for (size_t i = 0; i != VALUES; ++i) {
-        int head_bytes =
-            snprintf(head, sizeof(head), "PUT /v1/kv/big HTTP/1.1\r\nContent-Length: %zu\r\n\r\n",
-                     400 * KIB);
+        int head_bytes = snprintf(
+            head, sizeof(head), "PUT /v1/kv/big HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n",
+            400 * KIB);
         CU_ASSERT_TRUE_FATAL(http_send(&conn, head, (size_t)head_bytes) &&
                              http_send(&conn, bytes + i * 400 * KIB, 400 * KIB) &&
-                             http_send(&conn, "GET /v1/kv/big HTTP/1.1\r\n\r\n", 27));
+                             http_send(&conn, "GET /v1/kv/big HTTP/1.1\r\nHost: t\r\n\r\n", 36));
     }
     for (size_t i = 0; i != VALUES; ++i) {
         CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "PUT", &res));
@@ -98,16 +99,16 @@ static void pipelined_large(void)
 static void answered_at_once(void)
 {
     static const char *const behind[] = {
-        "GET /v1/changes?since=now&wait=1s HTTP/1.1\r\n\r\n",
-        "GET /livez HTTP/1.1\r\nX:",
-        "PUT /v1/kv/late HTTP/1.1\r\nContent-Length: 5\r\n\r\nhal",
-        "POST /v1/batch HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+        "GET /v1/changes?since=now&wait=1s HTTP/1.1\r\nHost: t\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: t\r\nX:",
+        "PUT /v1/kv/late HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhal",
+        "POST /v1/batch HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
     };
     /* answered by the event loop, by the writer, by the I/O pool */
     static const char *const first[] = {
-        "GET /livez HTTP/1.1\r\n\r\n",
-        "PUT /v1/kv/early HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
-        "GET /v1/keys?prefix=none HTTP/1.1\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: t\r\n\r\n",
+        "PUT /v1/kv/early HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx",
+        "GET /v1/keys?prefix=none HTTP/1.1\r\nHost: t\r\n\r\n",
     };
     enum { TRIES = 20, SOON_MS = 100 };
     for (size_t f = 0; f != sizeof(first) / sizeof(first[0]); ++f)
@@ -155,10 +156,10 @@ static void kept_alive(void)
 static void closed_when_asked(void)
 {
     static const char *const heads[] = {
-        "GET /v1/kv/alive HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /v1/kv/alive HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
         "GET /v1/kv/alive HTTP/1.0\r\n\r\n",
         "PUT /v1/kv/alive HTTP/1.0\r\nContent-Length: 1\r\n\r\nx",
-        "DELETE /v1/kv/absent HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "DELETE /v1/kv/absent HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n",
     };
     for (size_t i = 0; i != sizeof(heads) / sizeof(heads[0]); ++i) {
         http_conn_t conn;
@@ -197,7 +198,7 @@ static void http_1_0(void)
 
 static void expect_continue(void)
 {
-    static const char head[] = "PUT /v1/kv/expected HTTP/1.1\r\nContent-Length: 5\r\n"
+    static const char head[] = "PUT /v1/kv/expected HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n"
                                "Expect: 100-continue\r\n\r\n";
     http_conn_t conn;
     http_response_t res;
@@ -222,7 +223,7 @@ static void slow_body(void)
     http_conn_t conn;
     http_response_t res;
     static const char request[] =
-        "PUT /v1/kv/drip HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789";
+        "PUT /v1/kv/drip HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n0123456789";
     site_open(&site, &conn);
     for (size_t i = 0; i != sizeof(request) - 1; ++i) {
         CU_ASSERT_TRUE_FATAL(http_send(&conn, request + i, 1));

@@ -72,25 +72,30 @@ static bool is_raw_400(const char *request, size_t bytes)
 static void ambiguous_lengths(void)
 {
     static const char *const requests[] = {
-        "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-        "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\nhello",
-        "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\n"
-        "PUT /v1/kv/smuggled HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-        "GET /v1/kv/f HTTP/1.1\r\nA: b\r\ncontent-LENGTH: 0\r\nX: y\r\nCONTENT-length: "
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nContent-Length: 0\r\n\r\nhello",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\n"
+        "PUT /v1/kv/smuggled HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n",
+        "GET /v1/kv/f HTTP/1.1\r\nHost: t\r\nA: b\r\ncontent-LENGTH: 0\r\nX: y\r\nCONTENT-length: "
         "3\r\n\r\nabc",
-        "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-        "PUT /v1/kv/smuggled HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-        "PUT /v1/kv/f HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"
-        "PUT /v1/kv/smuggled HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-        "GET /v1/kv/f HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
-        "PUT /v1/kv/f HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n0\r\n\r\n"
+        "PUT /v1/kv/smuggled HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+        "5\r\n\r\n0\r\n\r\n"
+        "PUT /v1/kv/smuggled HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n",
+        "GET /v1/kv/f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+        "0\r\n\r\n0\r\n\r\n",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n"
         "0\r\n\r\n",
-        "PUT /v1/kv/f HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n"
         "0\r\n\r\n",
         "PUT /v1/kv/f HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "PUT /v1/kv/f HTTP/1.1\r\nX: a\r\n folded\r\nContent-Length: 1\r\n\r\nx",
-        "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 1\r\n\tfolded\r\n\r\nx",
-        "GET /v1/kv/f HTTP/1.1\r\nX: a\r\n Content-Length: 5\r\n\r\n",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nX: a\r\n folded\r\nContent-Length: 1\r\n\r\nx",
+        "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\tfolded\r\n\r\nx",
+        "GET /v1/kv/f HTTP/1.1\r\nHost: t\r\nX: a\r\n Content-Length: 5\r\n\r\n",
         "GET /v1/kv/f HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET /v1/kv/f HTTP/1.1\nhost: a\nX: y\nHOST: a\n\n",
         "PUT /v1/kv/f HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nHost: b\r\n\r\nx",
@@ -102,6 +107,43 @@ static void ambiguous_lengths(void)
     CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/f", NULL, NULL, 0), 404);
     CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/smuggled", NULL, NULL, 0), 404);
     http_close(&conn);
+    check_unharmed();
+}
+
+static void hosts(void)
+{
+    /* RFC 9112, 3.2: HTTP/1.1 names one, and nothing that is none */
+    static const char *const bad[] = {
+        "GET /livez HTTP/1.1\r\n\r\n",
+        "GET /livez HTTP/1.2\r\n\r\n",
+        "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
+        "GET /livez HTTP/1.1\r\nX-Host: a\r\n\r\n",
+        "GET http://a/livez HTTP/1.1\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: u@a\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: a?b\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: \xc3\xa4\r\n\r\n",
+        "GET http://a\\b/livez HTTP/1.1\r\nHost: a\r\n\r\n",
+    };
+    static const char *const good[] = {
+        "GET /livez HTTP/1.0\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: \t t \t\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nhOST: a_b.example:80\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: %61!$&'()*+,;=~\r\n\r\n",
+    };
+    for (size_t i = 0; i != sizeof(bad) / sizeof(bad[0]); ++i)
+        CU_ASSERT(is_refused(bad[i], 400, "bad_framing", true));
+    for (size_t i = 0; i != sizeof(good) / sizeof(good[0]); ++i) {
+        http_conn_t conn;
+        http_response_t res;
+        ask(good[i], &conn, &res);
+        CU_ASSERT_EQUAL(res.status, 204);
+        http_response_dispose(&res);
+        http_close(&conn);
+    }
     check_unharmed();
 }
 
@@ -123,7 +165,7 @@ static void bad_lengths(void)
     char request[128];
     for (size_t i = 0; i != sizeof(lengths) / sizeof(lengths[0]); ++i) {
         snprintf(request, sizeof(request),
-                 "PUT /v1/kv/f HTTP/1.1\r\nContent-Length: %s\r\n\r\nhello", lengths[i]);
+                 "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: %s\r\n\r\nhello", lengths[i]);
         CU_ASSERT(is_refused(request, 400, "bad_request", true));
     }
     check_unharmed();
@@ -137,7 +179,8 @@ static void bad_codings(void)
     char request[128];
     for (size_t i = 0; i != sizeof(codings) / sizeof(codings[0]); ++i) {
         snprintf(request, sizeof(request),
-                 "PUT /v1/kv/f HTTP/1.1\r\nTransfer-Encoding: %s\r\n\r\n0\r\n\r\n", codings[i]);
+                 "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: %s\r\n\r\n0\r\n\r\n",
+                 codings[i]);
         CU_ASSERT(is_refused(request, 400, "bad_request", true));
     }
     check_unharmed();
@@ -152,7 +195,8 @@ static void bad_chunks(void)
     char request[160];
     for (size_t i = 0; i != sizeof(chunks) / sizeof(chunks[0]); ++i) {
         snprintf(request, sizeof(request),
-                 "PUT /v1/kv/f HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%s", chunks[i]);
+                 "PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n%s",
+                 chunks[i]);
         CU_ASSERT(is_refused(request, 400, "bad_request", true));
     }
     check_unharmed();
@@ -166,11 +210,12 @@ static void expectations(void)
     http_response_t res;
     for (size_t i = 0; i != sizeof(unknown) / sizeof(unknown[0]); ++i) {
         snprintf(request, sizeof(request),
-                 "PUT /v1/kv/e HTTP/1.1\r\nContent-Length: 1\r\nExpect: %s\r\n\r\nx", unknown[i]);
+                 "PUT /v1/kv/e HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nExpect: %s\r\n\r\nx",
+                 unknown[i]);
         CU_ASSERT(is_refused(request, 417, "expectation_failed", true));
     }
     /* libh2o looks at it only if there is a body to expect something of */
-    ask("GET /v1/kv/e HTTP/1.1\r\nExpect: 200-ok\r\n\r\n", &conn, &res);
+    ask("GET /v1/kv/e HTTP/1.1\r\nHost: t\r\nExpect: 200-ok\r\n\r\n", &conn, &res);
     CU_ASSERT(is_problem(&res, 404, "not_found"));
     http_response_dispose(&res);
     http_close(&conn);
@@ -194,16 +239,16 @@ static void garbage(void)
         ROW("GET / HTTP/2.0\r\n\r\n"),
         ROW("GET / HTTP/1.1 \r\n\r\n"),
         ROW("GET / FTP/1.1\r\n\r\n"),
-        ROW("GET  / HTTP/1.1\r\n\r\n"),
-        ROW("GET / x HTTP/1.1\r\n\r\n"),
-        ROW("GET /\x01 HTTP/1.1\r\n\r\n"),
-        ROW("GET /\x7f HTTP/1.1\r\n\r\n"),
-        ROW("GET / HTTP/1.1\r\nName : value\r\n\r\n"),
-        ROW("GET / HTTP/1.1\r\nName\r\n\r\n"),
-        ROW("GET / HTTP/1.1\r\n: value\r\n\r\n"),
-        ROW("GET / HTTP/1.1\r\nName: a\0b\r\n\r\n"),
-        ROW("GET / HTTP/1.1\r\nName: a\x7f\r\n\r\n"),
-        ROW("GET / HTTP/1.1\r\nNa me: a\r\n\r\n"),
+        ROW("GET  / HTTP/1.1\r\nHost: t\r\n\r\n"),
+        ROW("GET / x HTTP/1.1\r\nHost: t\r\n\r\n"),
+        ROW("GET /\x01 HTTP/1.1\r\nHost: t\r\n\r\n"),
+        ROW("GET /\x7f HTTP/1.1\r\nHost: t\r\n\r\n"),
+        ROW("GET / HTTP/1.1\r\nHost: t\r\nName : value\r\n\r\n"),
+        ROW("GET / HTTP/1.1\r\nHost: t\r\nName\r\n\r\n"),
+        ROW("GET / HTTP/1.1\r\nHost: t\r\n: value\r\n\r\n"),
+        ROW("GET / HTTP/1.1\r\nHost: t\r\nName: a\0b\r\n\r\n"),
+        ROW("GET / HTTP/1.1\r\nHost: t\r\nName: a\x7f\r\n\r\n"),
+        ROW("GET / HTTP/1.1\r\nHost: t\r\nNa me: a\r\n\r\n"),
         ROW("GET / HTTP/1.1\rName: a\r\n\r\n"),
         ROW("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
 #undef ROW
@@ -232,12 +277,12 @@ static void noise_of_all_kinds(void)
     check_unharmed();
 }
 
-/* a GET of / with so many headers of so many bytes each, name and value */
+/* a GET of / with so many headers beside Host, of so many bytes each, name and value */
 static char *with_headers(size_t count, size_t bytes, size_t *request_bytes)
 {
     char *request = malloc(64 + count * (bytes + 16)), *at = request;
     CU_ASSERT_PTR_NOT_NULL_FATAL(request);
-    at = stpcpy(at, "GET / HTTP/1.1\r\n");
+    at = stpcpy(at, "GET / HTTP/1.1\r\nHost: t\r\n");
     for (size_t i = 0; i != count; ++i) {
         at += sprintf(at, "x%04zu: ", i);
         memset(at, 'v', bytes - 5);
@@ -270,9 +315,9 @@ static int status_with_headers(size_t count, size_t bytes)
 
 static void many_headers(void)
 {
-    CU_ASSERT_EQUAL(status_with_headers(100, 20), 200);
-    /* libh2o parses no more than a hundred, and says so raw */
-    CU_ASSERT_EQUAL(status_with_headers(101, 20), 400);
+    CU_ASSERT_EQUAL(status_with_headers(99, 20), 200);
+    /* libh2o parses no more than a hundred, Host included, and says so raw */
+    CU_ASSERT_EQUAL(status_with_headers(100, 20), 400);
     CU_ASSERT_EQUAL(status_with_headers(10000, 20), 400);
     CU_ASSERT_EQUAL(status_with_headers(32, 1024), 200);
     CU_ASSERT_EQUAL(status_with_headers(33, 1024), 431);
@@ -288,7 +333,7 @@ static void long_header_name(void)
     http_response_t res;
     char *request = malloc(410 * KIB);
     CU_ASSERT_PTR_NOT_NULL_FATAL(request);
-    char *at = stpcpy(request, "GET / HTTP/1.1\r\n");
+    char *at = stpcpy(request, "GET / HTTP/1.1\r\nHost: t\r\n");
     /* libh2o puts names on the stack */
     memset(at, 'N', 400 * KIB);
     at = stpcpy(at + 400 * KIB, ": v\r\n\r\n");
@@ -311,7 +356,7 @@ static void head_without_end(void)
     char *request = malloc(bytes + 600 * KIB);
     CU_ASSERT_PTR_NOT_NULL_FATAL(request);
     memset(request, 'a', bytes + 600 * KIB);
-    memcpy(request, "GET / HTTP/1.1\r\nX: ", 19);
+    memcpy(request, "GET / HTTP/1.1\r\nHost: t\r\nX: ", 28);
     CU_ASSERT(is_raw_400(request, bytes));
     site_open(&hostile_site, &conn);
     http_send(&conn, request, bytes + 600 * KIB);
@@ -334,9 +379,9 @@ static void targets_that_are_no_paths(void)
         for (size_t j = 0; j != sizeof(methods) / sizeof(methods[0]); ++j) {
             http_conn_t conn;
             http_response_t res;
-            int bytes =
-                snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
-                         methods[j], targets[i]);
+            int bytes = snprintf(request, sizeof(request),
+                                 "%s %s HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n",
+                                 methods[j], targets[i]);
             site_open(&hostile_site, &conn);
             exchange_raw(&conn, request, (size_t)bytes, methods[j], &res);
             CU_ASSERT(is_problem(&res, 400, "bad_target"));
@@ -381,15 +426,15 @@ static void odd_but_good(void)
 {
     /* what libh2o forgives, and we with it, since nobody can read it in two ways */
     static const char *const requests[] = {
-        "\r\nGET /livez HTTP/1.1\r\n\r\n",
+        "\r\nGET /livez HTTP/1.1\r\nHost: t\r\n\r\n",
         "GET /livez HTTP/1.1\nHost: a\n\n",
         "GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET https://a:443/livez?x=/ HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /livez HTTP/1.2\r\n\r\n",
-        "GET /livez HTTP/1.1\r\nX:\xff\xfe\r\n\r\n",
-        ("GET /livez HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        "GET /livez HTTP/1.2\r\nHost: a\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost: t\r\nX:\xff\xfe\r\n\r\n",
+        ("GET /livez HTTP/1.1\r\nHost: t\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
          "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
-        "GET /livez HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /livez HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc",
     };
     for (size_t i = 0; i != sizeof(requests) / sizeof(requests[0]); ++i) {
         http_conn_t conn;
@@ -407,6 +452,7 @@ void suite_http_framing(void)
     CU_pSuite s = CU_add_suite("http_framing: requests that can be read in two ways, or not at all",
                                hostile_start, hostile_end);
     CU_add_test(s, "a length that can be read in two ways is refused", ambiguous_lengths);
+    CU_add_test(s, "a request without a host, or with none that is one, is refused", hosts);
     CU_add_test(s, "a length that is no number is refused", bad_lengths);
     CU_add_test(s, "a coding that is not known is refused", bad_codings);
     CU_add_test(s, "a bad chunk is refused", bad_chunks);

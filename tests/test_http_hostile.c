@@ -36,9 +36,11 @@ static void leave(http_conn_t *conn, int how)
 static void vanish_in_a_request(void)
 {
     static const char *const requests[] = {
-        "PUT /v1/kv/gone HTTP/1.1\r\nContent-Length: 10\r\n\r\n012345678",
-        "PUT /v1/kv/gone HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nab",
-        "PUT /v1/kv/gone HTTP/1.1\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n0123"};
+        "PUT /v1/kv/gone HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n012345678",
+        "PUT /v1/kv/gone HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n3\r\nabc\r\n5\r\nab",
+        "PUT /v1/kv/gone HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\nExpect: "
+        "100-continue\r\n\r\n0123"};
     for (size_t i = 0; i != sizeof(requests) / sizeof(requests[0]); ++i)
         for (size_t bytes = 0; bytes <= strlen(requests[i]); ++bytes)
             for (int how = 0; how != 2; ++how) {
@@ -59,7 +61,7 @@ static void vanish_in_a_large_body(void)
     char *body = noise(4 * MIB, 1);
     for (int i = 0; i != 8; ++i) {
         http_conn_t conn;
-        char head[] = "PUT /v1/kv/gone HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n";
+        char head[] = "PUT /v1/kv/gone HTTP/1.1\r\nHost: t\r\nContent-Length: 8000000\r\n\r\n";
         site_open(&hostile_site, &conn);
         CU_ASSERT(http_send(&conn, head, strlen(head)));
         CU_ASSERT(http_send(&conn, body, (4 * MIB) >> i));
@@ -74,8 +76,9 @@ static void vanish_after_a_put(void)
     http_conn_t conn;
     char request[128], target[32];
     for (int i = 0; i != 100; ++i) {
-        int bytes = snprintf(request, sizeof(request),
-                             "PUT /v1/kv/left%d HTTP/1.1\r\nContent-Length: 4\r\n\r\n%04d", i, i);
+        int bytes = snprintf(
+            request, sizeof(request),
+            "PUT /v1/kv/left%d HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\n%04d", i, i);
         site_open(&hostile_site, &conn);
         CU_ASSERT(http_send(&conn, request, (size_t)bytes));
         leave(&conn, i % 2);
@@ -103,7 +106,7 @@ static void vanish_in_an_answer(void)
     char *value = noise(12 * MIB, 2);
     put_large("/v1/kv/large", value, 12 * MIB);
     free(value);
-    static const char request[] = "GET /v1/kv/large HTTP/1.1\r\n\r\n";
+    static const char request[] = "GET /v1/kv/large HTTP/1.1\r\nHost: t\r\n\r\n";
     static const size_t read_before[] = {0, 1, 1000, 100 * KIB, 3 * MIB};
     for (size_t i = 0; i != sizeof(read_before) / sizeof(read_before[0]); ++i)
         for (int how = 0; how != 2; ++how)
@@ -124,12 +127,12 @@ static void vanish_in_an_answer(void)
 static void vanish_while_pipelining(void)
 {
     enum { REQUESTS = 500 };
-    static char requests[REQUESTS * 80];
+    static char requests[REQUESTS * 96];
     size_t bytes = 0;
     for (int i = 0; i != REQUESTS; ++i)
-        bytes +=
-            (size_t)sprintf(requests + bytes, "PUT /v1/kv/p HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"
-                                              "GET /v1/kv/p HTTP/1.1\r\n\r\n");
+        bytes += (size_t)sprintf(requests + bytes,
+                                 "PUT /v1/kv/p HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx"
+                                 "GET /v1/kv/p HTTP/1.1\r\nHost: t\r\n\r\n");
     for (int how = 0; how != 2; ++how)
         for (int i = 0; i != 10; ++i) {
             http_conn_t conn;
@@ -142,11 +145,12 @@ static void vanish_while_pipelining(void)
 
 static void half_close(void)
 {
-    static const char *const requests[] = {"GET /livez HTTP/1.1\r\n\r\n",
-                                           "PUT /v1/kv/half HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
-                                           "DELETE /v1/kv/half HTTP/1.1\r\n\r\n"};
+    static const char *const requests[] = {
+        "GET /livez HTTP/1.1\r\nHost: t\r\n\r\n",
+        "PUT /v1/kv/half HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx",
+        "DELETE /v1/kv/half HTTP/1.1\r\nHost: t\r\n\r\n"};
     static const int statuses[] = {204, 201, 204};
-    static const char get[] = "GET /v1/kv/half HTTP/1.1\r\n\r\n";
+    static const char get[] = "GET /v1/kv/half HTTP/1.1\r\nHost: t\r\n\r\n";
     http_conn_t conn;
     http_response_t res;
     for (size_t i = 0; i != 3; ++i) {
@@ -176,7 +180,8 @@ static void refused_and_never_leaving(void)
     enum { CLIENTS = 20 };
     http_conn_t conns[CLIENTS];
     http_response_t res;
-    static const char head[] = "PUT /v1/kv/l HTTP/1.1\r\nContent-Length: 100000000\r\n\r\nabc";
+    static const char head[] =
+        "PUT /v1/kv/l HTTP/1.1\r\nHost: t\r\nContent-Length: 100000000\r\n\r\nabc";
     for (int i = 0; i != CLIENTS; ++i) {
         site_open(&hostile_site, &conns[i]);
         exchange_raw(&conns[i], head, sizeof(head) - 1, "PUT", &res);
@@ -209,7 +214,8 @@ static void crowd(void)
     setrlimit(RLIMIT_NOFILE, &limit);
     /* the server has the same limit and keeps some back */
     size_t count = limit.rlim_cur < 14000 ? (size_t)limit.rlim_cur / 2 : 10000;
-    static const char request[] = "PUT /v1/kv/crowd HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+    static const char request[] =
+        "PUT /v1/kv/crowd HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx";
     http_conn_t *conns = calloc(count, sizeof(*conns));
     CU_ASSERT_PTR_NOT_NULL_FATAL(conns);
     for (size_t i = 0; i != count; ++i)
@@ -255,7 +261,7 @@ static void connection_limit(void)
 {
     enum { LIMIT = 8, CLIENTS = 20 };
     static const char *const extra[] = {"--limits.connections", "8", "--workers", "1", NULL};
-    static const char request[] = "GET /livez HTTP/1.1\r\n\r\n";
+    static const char request[] = "GET /livez HTTP/1.1\r\nHost: t\r\n\r\n";
     site_t own;
     http_conn_t conns[CLIENTS];
     CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, extra), 0);
@@ -323,7 +329,7 @@ static void descriptors_run_out(void)
 {
     /* so few that the server's own leave less room than it reckons with: accept() does fail */
     enum { FDS = 40, CLIENTS = 100 };
-    static const char request[] = "GET /livez HTTP/1.1\r\n\r\n";
+    static const char request[] = "GET /livez HTTP/1.1\r\nHost: t\r\n\r\n";
     narrow_t narrow;
     site_t own;
     http_conn_t conns[CLIENTS];
@@ -380,7 +386,7 @@ static void idle_timeout(void)
 {
     static const char *const extra[] = {"--limits.idle_timeout", "200ms", NULL};
     static const char *const beginnings[] = {"", "GET / HT",
-                                             ("PUT /v1/kv/a HTTP/1.1\r\n"
+                                             ("PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\n"
                                               "Content-Length: 5\r\n\r\nabc")};
     site_t own;
     http_conn_t conns[4];
@@ -446,10 +452,11 @@ static void attack(void)
 static void flood(void)
 {
     enum { CLIENTS = 24, HEAD = 400 << 10 };
-    static const char *const beginnings[] = {"GET / HTTP/1.1\r\nX: ", "GET /v1/kv/",
-                                             ("PUT /v1/kv/f HTTP/1.1\r\nContent-Length: 1\r\n"
-                                              "Content-Length: 2\r\nX: ")};
-    static const char *const ends[] = {"\r\n\r\n", " HTTP/1.1\r\n\r\n", "\r\n\r\nx"};
+    static const char *const beginnings[] = {
+        "GET / HTTP/1.1\r\nHost: t\r\nX: ", "GET /v1/kv/",
+        ("PUT /v1/kv/f HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n"
+         "Content-Length: 2\r\nX: ")};
+    static const char *const ends[] = {"\r\n\r\n", " HTTP/1.1\r\nHost: t\r\n\r\n", "\r\n\r\nx"};
     static const int statuses[] = {431, 414, 400};
     http_conn_t conns[CLIENTS];
     char *request = malloc(HEAD + 200);

@@ -51,7 +51,7 @@ static void put_large(const site_t *site, size_t bytes)
 /* asks for the large value; with `room` for what has come and not been read */
 static void ask_and_read_nothing(const site_t *site, http_conn_t *conn, int room)
 {
-    static const char request[] = "GET /v1/kv/large HTTP/1.1\r\n\r\n";
+    static const char request[] = "GET /v1/kv/large HTTP/1.1\r\nHost: t\r\n\r\n";
     site_open(site, conn);
     setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     CU_ASSERT(http_send(conn, request, sizeof(request) - 1));
@@ -129,7 +129,8 @@ enum { SENDERS = 24 };
 /* many begin to send a large body and do not end it */
 static void begin_bodies(const site_t *site, http_conn_t *conns, const char *part, size_t bytes)
 {
-    static const char head[] = "PUT /v1/kv/body HTTP/1.1\r\nContent-Length: 4194304\r\n\r\n";
+    static const char head[] =
+        "PUT /v1/kv/body HTTP/1.1\r\nHost: t\r\nContent-Length: 4194304\r\n\r\n";
     for (int i = 0; i < SENDERS; ++i) {
         site_open(site, &conns[i]);
         CU_ASSERT(http_send(&conns[i], head, sizeof(head) - 1));
@@ -211,7 +212,7 @@ static void the_limit_is_for_all_workers(void)
 {
     enum { LIMIT = 16, CLIENTS = 40 };
     static const char *const extra[] = {"--limits.connections=16", "--workers=4", NULL};
-    static const char request[] = "GET /livez HTTP/1.1\r\n\r\n";
+    static const char request[] = "GET /livez HTTP/1.1\r\nHost: t\r\n\r\n";
     site_t site;
     http_conn_t conns[CLIENTS];
     http_response_t res;
@@ -246,7 +247,7 @@ static void a_pipeline_leaves_room(void)
 {
     enum { REQUESTS = 20000 };
     static const char *const extra[] = {"--workers=1", NULL};
-    static const char request[] = "GET /v1/kv/a HTTP/1.1\r\n\r\n";
+    static const char request[] = "GET /v1/kv/a HTTP/1.1\r\nHost: t\r\n\r\n";
     const size_t bytes = REQUESTS * (sizeof(request) - 1);
     site_t site;
     http_conn_t greedy, other;
@@ -291,7 +292,7 @@ static void a_full_queue_is_told(void)
     for (int i = 0; i < WRITERS; ++i)
         site_open(&site, &conns[i]);
     for (int round = 0; round < 50; ++round) {
-        static const char put[] = "PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+        static const char put[] = "PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx";
         for (int i = 0; i < WRITERS; ++i)
             CU_ASSERT(http_send(&conns[i], put, sizeof(put) - 1));
         for (int i = 0; i < WRITERS; ++i) {

@@ -148,11 +148,13 @@ static void put_without_a_body(void)
 
 static void chunked_put(void)
 {
-    static const char request[] = "PUT /v1/kv/chunks HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                  "3\r\nabc\r\nA;x=y\r\n0123456789\r\n1\r\n\0\r\n"
-                                  "0\r\nTrailer: t\r\n\r\n";
-    static const char empty[] = "PUT /v1/kv/chunks HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                "0\r\n\r\n";
+    static const char request[] =
+        "PUT /v1/kv/chunks HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\nA;x=y\r\n0123456789\r\n1\r\n\0\r\n"
+        "0\r\nTrailer: t\r\n\r\n";
+    static const char empty[] =
+        "PUT /v1/kv/chunks HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "0\r\n\r\n";
     http_conn_t conn;
     http_response_t res;
     site_open(&site, &conn);
@@ -238,12 +240,13 @@ static void is_too_large(size_t bytes, bool is_chunked)
     site_open(&site, &conn);
     char *body = noise(bytes, 2);
     int head_bytes =
-        is_chunked
-            ? snprintf(head, sizeof(head),
-                       "PUT /v1/kv/large HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
-                       bytes)
-            : snprintf(head, sizeof(head),
-                       "PUT /v1/kv/large HTTP/1.1\r\nContent-Length: %zu\r\n\r\n", bytes);
+        is_chunked ? snprintf(head, sizeof(head),
+                              "PUT /v1/kv/large HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: "
+                              "chunked\r\n\r\n%zx\r\n",
+                              bytes)
+                   : snprintf(head, sizeof(head),
+                              "PUT /v1/kv/large HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n",
+                              bytes);
     CU_ASSERT_TRUE_FATAL(http_send(&conn, head, (size_t)head_bytes));
     http_send(&conn, body, bytes);
     if (is_chunked)
@@ -280,7 +283,7 @@ static void announced_but_not_sent(void)
         site_open(&site, &conn);
         /* no 100 either: the client need not send what will be refused */
         int bytes = snprintf(head, sizeof(head),
-                             "PUT /v1/kv/large HTTP/1.1\r\nContent-Length: %s\r\n"
+                             "PUT /v1/kv/large HTTP/1.1\r\nHost: t\r\nContent-Length: %s\r\n"
                              "Expect: 100-continue\r\n\r\n",
                              lengths[i]);
         exchange_raw(&conn, head, (size_t)bytes, "PUT", &res);

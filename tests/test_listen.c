@@ -108,7 +108,8 @@ static void unix_serves(void)
         http_response_dispose(&res);
     }
     /* pipelined requests too, which are corked where there is TCP */
-    static const char two[] = "GET /livez HTTP/1.1\r\n\r\nGET /livez HTTP/1.1\r\n\r\n";
+    static const char two[] =
+        "GET /livez HTTP/1.1\r\nHost: t\r\n\r\nGET /livez HTTP/1.1\r\nHost: t\r\n\r\n";
     CU_ASSERT(http_send(&conns[0], two, strlen(two)));
     for (int i = 0; i != 2; ++i) {
         CU_ASSERT_TRUE_FATAL(http_read_response(&conns[0], "GET", &res));
@@ -173,7 +174,7 @@ static void unix_stops_in_order(void)
     open_unix(&idle);
     open_unix(&slow);
     CU_ASSERT_EQUAL(exchange_status(&idle, "PUT", "/v1/kv/a", NULL, "x", 1), 201);
-    static const char half[] = "PUT /v1/kv/b HTTP/1.1\r\nContent-Length: 4\r\n\r\nab";
+    static const char half[] = "PUT /v1/kv/b HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nab";
     CU_ASSERT(http_send(&slow, half, strlen(half)));
     sleep_ms(50);
     kill(site.server.pid, SIGTERM);

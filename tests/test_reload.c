@@ -124,7 +124,7 @@ static void the_idle_timeout_moves(void)
 
 static void the_shutdown_timeout_moves(void)
 {
-    static const char half[] = "PUT /v1/kv/a HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc";
+    static const char half[] = "PUT /v1/kv/a HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc";
     http_conn_t conn;
     start("limits:\n  shutdown_timeout: 10m\n", NULL);
     reload("limits:\n  shutdown_timeout: 100ms\n", "reload: done", 1);

@@ -289,7 +289,8 @@ static void slow_put_is_finished(void)
     CU_ASSERT_EQUAL_FATAL(site_start(&site, TEMP_DIR_ON_DISK, NULL), 0);
     site_open(&site, &slow);
     site_open(&site, &idle);
-    CU_ASSERT(send_text(&slow, "PUT /v1/kv/slow HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n"));
+    CU_ASSERT(
+        send_text(&slow, "PUT /v1/kv/slow HTTP/1.1\r\nHost: t\r\nContent-Length: 1048576\r\n\r\n"));
     CU_ASSERT(http_send(&slow, value, MIB / 2));
     CU_ASSERT_EQUAL(exchange_status(&idle, "PUT", "/v1/kv/idle", NULL, "x", 1), 201);
     kill(site.server.pid, SIGTERM);
@@ -334,7 +335,7 @@ static void large_answer_is_finished(void)
     CU_ASSERT_EQUAL_FATAL(site_start(&site, TEMP_DIR_ON_DISK, NULL), 0);
     site_open(&site, &conn);
     CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/large", NULL, value, 16 * MIB), 201);
-    CU_ASSERT(send_text(&conn, "GET /v1/kv/large HTTP/1.1\r\n\r\n"));
+    CU_ASSERT(send_text(&conn, "GET /v1/kv/large HTTP/1.1\r\nHost: t\r\n\r\n"));
     /* the answer has begun, as one that leaves the connection open */
     char byte;
     CU_ASSERT_EQUAL(recv(conn.fd, &byte, 1, MSG_PEEK), 1);
@@ -365,8 +366,9 @@ static void pipelined_at_the_end(void)
     size_t bytes = 0;
     int answered = 0;
     for (int i = 0; i != REQUESTS; ++i)
-        bytes += (size_t)sprintf(requests + bytes,
-                                 "PUT /v1/kv/%04d HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", i);
+        bytes +=
+            (size_t)sprintf(requests + bytes,
+                            "PUT /v1/kv/%04d HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx", i);
     CU_ASSERT_EQUAL_FATAL(site_start(&site, TEMP_DIR_ON_DISK, NULL), 0);
     site_open(&site, &conn);
     CU_ASSERT_TRUE_FATAL(http_send(&conn, requests, bytes));
@@ -402,11 +404,12 @@ static void shutdown_timeout(void)
     CU_ASSERT_EQUAL(exchange_status(&sender, "PUT", "/v1/kv/a", NULL, value, 16 * MIB), 201);
     free(value);
     /* one who does not end its body, one who does not end its head, one who does not read */
-    CU_ASSERT(send_text(&sender, "PUT /v1/kv/never HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc"));
+    CU_ASSERT(
+        send_text(&sender, "PUT /v1/kv/never HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc"));
     site_open(&site, &head);
     CU_ASSERT(send_text(&head, "GET /v1"));
     site_open(&site, &reader);
-    CU_ASSERT(send_text(&reader, "GET /v1/kv/a HTTP/1.1\r\n\r\n"));
+    CU_ASSERT(send_text(&reader, "GET /v1/kv/a HTTP/1.1\r\nHost: t\r\n\r\n"));
     sleep_ms(50);
     CU_ASSERT_EQUAL(end_by(&site.server, SIGTERM, &took_ms), 0);
     CU_ASSERT(took_ms >= 300 && took_ms < 5000);

@@ -101,7 +101,8 @@ static void values_go_round(void)
         CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/b", NULL, "x", 1),
                         i == 0 ? 201 : 204);
         /* pipelined, which is corked */
-        static const char two[] = "GET /v1/kv/b HTTP/1.1\r\n\r\nGET /v1/kv/b HTTP/1.1\r\n\r\n";
+        static const char two[] =
+            "GET /v1/kv/b HTTP/1.1\r\nHost: t\r\n\r\nGET /v1/kv/b HTTP/1.1\r\nHost: t\r\n\r\n";
         CU_ASSERT(http_send(&conn, two, strlen(two)));
         for (int n = 0; n != 2; ++n) {
             CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "GET", &res));
@@ -125,7 +126,7 @@ static void old_versions_are_refused(void)
     /* nor is a request in the clear answered, and neither takes a descriptor with it */
     size_t fds = open_fd_count(site.server.pid);
     CU_ASSERT_TRUE_FATAL(http_open(&conn, site.server.port));
-    CU_ASSERT(http_send(&conn, "GET / HTTP/1.1\r\n\r\n", 18));
+    CU_ASSERT(http_send(&conn, "GET / HTTP/1.1\r\nHost: t\r\n\r\n", 27));
     CU_ASSERT(http_server_closes_within(&conn, 3000));
     http_close(&conn);
     CU_ASSERT(fd_count_comes_to(site.server.pid, fds));
@@ -273,7 +274,8 @@ static void stops_in_order(void)
     open_tls(&site, &idle, NULL);
     open_tls(&site, &slow, NULL);
     CU_ASSERT_EQUAL(exchange_status(&idle, "PUT", "/v1/kv/a", NULL, "x", 1), 201);
-    static const char head[] = "PUT /v1/kv/slow HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n";
+    static const char head[] =
+        "PUT /v1/kv/slow HTTP/1.1\r\nHost: t\r\nContent-Length: 1048576\r\n\r\n";
     CU_ASSERT(http_send(&slow, head, strlen(head)));
     CU_ASSERT(http_send(&slow, value, MIB / 2));
     sleep_ms(50);
