@@ -23,6 +23,7 @@ bool cairn_conditions_hold(const cairn_conditions_t *conditions, const cairn_cur
     if (conditions->if_none_match.kind != CAIRN_VERSIONS_NOT_ASKED &&
         matches(&conditions->if_none_match, current))
         return false;
-    return !conditions->has_unmodified_since ||
-           (current->exists && current->written_ms / 1000 <= conditions->unmodified_since);
+    /* what is not there has no date, and then none counts (RFC 9110, 13.1.4) */
+    return !conditions->has_unmodified_since || !current->exists ||
+           current->written_ms / 1000 <= conditions->unmodified_since;
 }

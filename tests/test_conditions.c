@@ -313,6 +313,7 @@ static void writes(void)
     CU_ASSERT(may_write(NULL, "\"18\"", NULL, true));
     CU_ASSERT(may_write(NULL, NULL, IMF, true));
     CU_ASSERT_FALSE(may_write(NULL, NULL, BEFORE, true));
+    CU_ASSERT(may_write(NULL, NULL, BEFORE, false));
     /* both must hold */
     CU_ASSERT(may_write("*", "\"18\"", NULL, true));
     CU_ASSERT_FALSE(may_write("*", "\"17\"", NULL, true));

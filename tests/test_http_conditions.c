@@ -375,6 +375,12 @@ static void not_modified(void)
     }
     exchange_version(&conn, "PUT", "/v1/kv/cached", dated("If-Unmodified-Since", written), "w",
                      204);
+    /* RFC 9110, 13.1.4: the date is for what has one */
+    CU_ASSERT_EQUAL(exchange_status(&conn, "DELETE", "/v1/kv/undated",
+                                    dated("If-Unmodified-Since", written), NULL, 0),
+                    404);
+    exchange_version(&conn, "PUT", "/v1/kv/undated", dated("If-Unmodified-Since", written), "w",
+                     201);
     http_response_dispose(&whole);
     http_close(&conn);
 }
