@@ -31,8 +31,8 @@ cairn_decode_t cairn_target_decode(const char *text, size_t count, bool plus_is_
 size_t cairn_target_encode(const void *bytes, size_t count, char *out);
 
 /**
- * The raw value of a query parameter, undecoded: the first of that name, empty where the name stands
- * alone, as in HTML forms. Names are compared as they stand. False if there is none.
+ * The raw value of a query parameter, undecoded: the first of that name, empty where the name
+ * stands alone, as in HTML forms. Names are compared as they stand. False if there is none.
  */
 bool cairn_target_param(const char *query, size_t count, const char *name, const char **value,
                         size_t *value_count);
