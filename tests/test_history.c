@@ -193,6 +193,8 @@ static void next_history(void)
 #define KILLS_PER_STORE 25
 #define VALUE_BYTES_MAX ((size_t)96 << 10)
 #define FAILURES_PRINTED 10
+/* for an answer, in a long run */
+#define SOAK_TIMEOUT_MS 300000
 
 typedef struct st_run_t run_t;
 
@@ -365,6 +367,8 @@ static void start_clients(run_t *run, void *(*work)(void *))
     for (unsigned i = 0; i != CLIENTS; ++i) {
         run->clients[i].count = 0;
         CU_ASSERT_FATAL(kv_open(&run->clients[i].conn, run->server.port));
+        if (is_soak())
+            run->clients[i].conn.timeout_ms = SOAK_TIMEOUT_MS;
     }
     for (unsigned i = 0; i != CLIENTS; ++i)
         CU_ASSERT_FATAL(pthread_create(&run->clients[i].thread, NULL, work, &run->clients[i]) == 0);
@@ -384,13 +388,16 @@ static void join_clients(run_t *run)
 
 /* ---------------------------------------------------------------- one history after the other */
 
-/* small segments, so that kills meet rolls and seals; async writes stay unsynced for some time */
+/* small segments, so that kills meet rolls and seals; async writes stay unsynced for some time. No
+ * connection ends but by a kill, though this machine be stopped for a while in a long run */
 static const char *const server_args[] = {"--storage.segment_bytes",
                                           "256KiB",
                                           "--limits.value_bytes",
                                           "96KiB",
                                           "--storage.sync_interval",
                                           "50ms",
+                                          "--limits.idle_timeout",
+                                          "1h",
                                           NULL};
 
 static void start(run_t *run)
