@@ -182,8 +182,8 @@ static void print_store(FILE *out, const cairn_store_stats_t *s)
     metric(out, "disk_bytes", "gauge", "Bytes of records in the segments.", (double)s->disk_bytes);
     metric(out, "dead_bytes", "gauge", "Bytes of records that have been replaced or deleted.",
            (double)s->dead_bytes);
-    metric(out, "last_version", "counter", "Version of the newest write.", (double)s->last_version);
-    metric(out, "durable_version", "counter", "Version up to which all is on disk.",
+    metric(out, "last_version", "gauge", "Version of the newest write.", (double)s->last_version);
+    metric(out, "durable_version", "gauge", "Version up to which all is on disk.",
            (double)s->durable_version);
     metric(out, "queued_writes", "gauge", "Writes waiting for the writer.", (double)s->queued_ops);
     metric(out, "queued_bytes", "gauge", "Bytes of their records.", (double)s->queued_bytes);
@@ -263,6 +263,12 @@ static void reply_metrics(h2o_req_t *req)
 
 /* ---------------------------------------------------------------- /v1/stats */
 
+/** for an instant more may be dead than has been published */
+static uint64_t live_of(uint64_t bytes, uint64_t dead_bytes)
+{
+    return bytes > dead_bytes ? bytes - dead_bytes : 0;
+}
+
 static json_t *segments_json(cairn_store_t *store)
 {
     cairn_segment_info_t *infos = malloc(SEGMENTS_AT_ONCE * sizeof(*infos));
@@ -273,9 +279,7 @@ static json_t *segments_json(cairn_store_t *store)
         if (n == 0)
             break;
         for (size_t i = 0; i < n; ++i) {
-            /* for an instant more may be dead than has been published */
-            uint64_t live =
-                infos[i].end > infos[i].dead_bytes ? infos[i].end - infos[i].dead_bytes : 0;
+            uint64_t live = live_of(infos[i].end, infos[i].dead_bytes);
             json_array_append_new(
                 list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name,
                                 "first_version", (json_int_t)infos[i].first_version, "generation",
@@ -403,7 +407,7 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     set_count(json, "last_version", s.last_version);
     set_count(json, "durable_version", s.durable_version);
     set_count(json, "disk_bytes", s.disk_bytes);
-    set_count(json, "live_bytes", s.disk_bytes - s.dead_bytes);
+    set_count(json, "live_bytes", live_of(s.disk_bytes, s.dead_bytes));
     set_count(json, "dead_bytes", s.dead_bytes);
     json_object_set_new(
         json, "index",
@@ -428,6 +432,9 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     set_count(json, "bodies_refused", value_of(&sum.bodies_refused));
     set_count(json, "value_bytes_in", value_of(&sum.value_bytes_in));
     set_count(json, "value_bytes_out", value_of(&sum.value_bytes_out));
+    set_count(json, "followers", value_of(&sum.followers_open));
+    set_count(json, "followers_dropped", value_of(&sum.followers_dropped));
+    set_count(json, "changes_sent", value_of(&sum.changes_sent));
     set_count(json, "access_log_dropped", cairn_access_log_dropped(server->access_log));
     json_object_set_new(json, "memory", memory_json());
     json_object_set_new(json, "requests", requests_json(&sum));

@@ -88,6 +88,7 @@ static const suite_t suites[] = {
     {"openapi_codes", suite_openapi_codes},
     {"http_pages", suite_http_pages},
     {"http_status", suite_http_status},
+    {"http_figures", suite_http_figures},
     {"http_faults", suite_http_faults},
     {"http_expiry", suite_http_expiry},
     {"http_framing", suite_http_framing},

@@ -74,6 +74,7 @@ void suite_openapi(void);
 void suite_openapi_codes(void);
 void suite_http_pages(void);
 void suite_http_status(void);
+void suite_http_figures(void);
 void suite_http_faults(void);
 void suite_http_expiry(void);
 void suite_http_framing(void);

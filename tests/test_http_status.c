@@ -146,7 +146,11 @@ static bool read_comment(family_t *family, const char *line)
     if (sscanf(line, "# TYPE %127s %15s", name, family->type) != 2 ||
         strcmp(name, family->name) != 0)
         return complain("TYPE does not follow its HELP", line);
-    return strcmp(family->type, "counter") == 0 || strcmp(family->type, "gauge") == 0 ||
+    size_t bytes = strlen(name);
+    bool is_total = bytes > 6 && strcmp(name + bytes - 6, "_total") == 0;
+    if (is_total != (strcmp(family->type, "counter") == 0)) /* as `promtool check metrics` has it */
+        return complain("counters, and only those, are called _total", line);
+    return is_total || strcmp(family->type, "gauge") == 0 ||
            strcmp(family->type, "histogram") == 0 || complain("an unknown type", line);
 }
 
