@@ -157,6 +157,9 @@ bool cairn_tutorial_handle(h2o_req_t *req, h2o_iovec_t path)
                             "a page of another site may not use this path");
         return true;
     }
+    if (!is_get) /* these write: a cache that answers the next one would keep that from us */
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL,
+                       H2O_STRLIT("no-store"));
     params_t params;
     cairn_key_t key;
     if (!read_params(req, &params))

@@ -68,6 +68,8 @@ static void address_bar(void)
     site_open(&site, &conn);
     say(&conn, "GET", "/set?key=foo&value=bar", NULL, NULL, &res);
     CU_ASSERT_EQUAL(res.status, 201);
+    /* a GET that writes: no cache may answer the next one */
+    CU_ASSERT(header_is(&res, "cache-control", "no-store"));
     uint64_t first = version_of(&res);
     CU_ASSERT(first != 0);
     http_response_dispose(&res);
