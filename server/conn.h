@@ -14,6 +14,27 @@ typedef struct st_cairn_conn_head_t {
     unsigned codings; /* Transfer-Encoding lines */
 } cairn_conn_head_t;
 
+/** what server/pipeline.c keeps of it */
+typedef struct st_cairn_pipeline_t {
+    h2o_req_t *req; /* to be handled; NULL between requests and while one is answered */
+    void (*handle)(h2o_req_t *req);
+    bool *has_closed;  /* while requests are being handled: becomes true if it closes meanwhile */
+    size_t next_bytes; /* of the head behind this one that will be handled at once; 0: none will */
+    h2o_req_t *held;   /* has been answered into `run` */
+    char *run;         /* answers that have not been sent; shared memory, or NULL */
+    size_t run_bytes;
+    char *flushed; /* what is being sent ahead of the request under way; shared memory, or NULL */
+    struct {       /* what that one sends as soon as it is gone */
+        h2o_req_t *req;
+        h2o_iovec_t bufs[2];
+        size_t count;
+        h2o_send_state_t state;
+    } late;
+    unsigned handled_in_turn;
+    uint64_t turn; /* of the worker's loop, to which that belongs */
+    h2o_timeout_entry_t turn_entry;
+} cairn_pipeline_t;
+
 typedef struct st_cairn_conn_t {
     h2o_linklist_t link; /* of the worker's conns */
     cairn_worker_t *worker;
@@ -27,13 +48,7 @@ typedef struct st_cairn_conn_t {
     bool is_parked;             /* polled but not read, while its request waits */
     void (*on_gone)(void *ctx); /* called when the client is gone meanwhile; NULL: it may be */
     void *on_gone_ctx;
-    /* pipelining, see server/pipeline.h */
-    bool is_corked;
-    unsigned handled_in_turn;
-    uint64_t turn;          /* of the worker's loop, to which that belongs */
-    h2o_req_t *waiting_req; /* for the next turn; NULL if none does */
-    void (*handle_waiting)(h2o_req_t *req);
-    h2o_timeout_entry_t turn_entry;
+    cairn_pipeline_t pipeline;
     /* a reader being watched, see server/watchdog.c */
     uint64_t watched_since_ms; /* 0: it is not */
     uint64_t watched_bytes;
@@ -86,7 +101,7 @@ bool cairn_conn_has_gone(const cairn_conn_t *conn);
  */
 void cairn_conn_linger(cairn_conn_t *conn);
 
-/** Reads the head of a request that has just come; before everything that is asked of it. */
+/** Reads the head of a request that has just come into conn->head; before it is handled. */
 void cairn_conn_read_head(h2o_req_t *req);
 
 /**

@@ -9,6 +9,7 @@
 #include <h2o/version.h>
 
 #include "server/decimal.h"
+#include "server/pipeline.h"
 
 /* what stands in every head, and room for its numbers */
 #define LINES_BYTES_MAX                                                                            \
@@ -72,7 +73,7 @@ h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room)
     size_t reason_bytes = strlen(res->reason);
     const h2o_iovec_t *server = &req->conn->ctx->globalconf->server_name;
     size_t bytes_max = LINES_BYTES_MAX + reason_bytes + server->len + headers_bytes(&res->headers);
-    char *head = h2o_mem_alloc_pool(&req->pool, bytes_max + room), *at = head;
+    char *head = cairn_pipeline_room(req, bytes_max + room), *at = head;
     const struct timeval *now = h2o_get_timestamp(req->conn->ctx, NULL, NULL);
 
     at = add(at, H2O_STRLIT("HTTP/1.1 "));
@@ -100,20 +101,21 @@ h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room)
     return h2o_iovec_init(head, at - head);
 }
 
-void cairn_head_send(h2o_req_t *req, h2o_iovec_t head, const char *body, size_t count)
+void cairn_head_send_first(h2o_req_t *req, h2o_generator_t *generator, h2o_iovec_t head,
+                           h2o_iovec_t piece, h2o_send_state_t state)
 {
-    static h2o_generator_t generator = {NULL, NULL};
-    h2o_iovec_t bufs[2] = {head, h2o_iovec_init(body, count)};
-    size_t buf_count = count != 0 ? 2 : 1;
-    if (count != 0 && body == head.base + head.len) {
-        bufs[0].len += count;
-        buf_count = 1;
-    }
-    h2o_start_response(req, &generator);
+    h2o_iovec_t bufs[2] = {head, piece};
+    h2o_start_response(req, generator);
     last_stream_t *last = (last_stream_t *)req->_ostr_top;
     assert(last->super.next == NULL && last->has_sent_head == 0); /* no filter, and no head yet */
     last->has_sent_head = 1;
-    req->bytes_sent = count; /* the access log tells the bytes of the body */
+    req->bytes_sent = piece.len; /* the access log tells the bytes of the body */
     req->bytes_counted_by_ostream = 1;
-    h2o_send(req, bufs, buf_count, H2O_SEND_STATE_FINAL);
+    cairn_pipeline_send(req, bufs, piece.len != 0 ? 2 : 1, state);
+}
+
+void cairn_head_send(h2o_req_t *req, h2o_iovec_t head, const char *body, size_t count)
+{
+    static h2o_generator_t generator = {NULL, NULL};
+    cairn_head_send_first(req, &generator, head, h2o_iovec_init(body, count), H2O_SEND_STATE_FINAL);
 }

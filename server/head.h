@@ -2,8 +2,8 @@
  * server/head.h - the head of an answer, written by us.
  *
  * libh2o puts a head together with sprintf(), which takes more instructions than all that cairn
- * does for a GET. An answer whose whole body is at hand is sent with a head of our own instead, in
- * the same form; answers in pieces keep the library's. Threads: the request's worker.
+ * does for a GET. An answer whose length is known is sent with a head of our own instead, in
+ * the same form; answers of unknown length keep the library's. Threads: the request's worker.
  */
 #ifndef CAIRN_SERVER_HEAD_H
 #define CAIRN_SERVER_HEAD_H
@@ -12,8 +12,9 @@
 
 /**
  * Makes the head of the answer as the request's `res` says: status, reason, content_length
- * (SIZE_MAX: none is sent), headers; Date and Connection beside them. It lies in the request's
- * pool, with `room` bytes behind it for a body that is copied there.
+ * (SIZE_MAX: none is sent), headers; Date and Connection beside them. It lies where
+ * cairn_pipeline_room() says, with `room` bytes behind it for a body that is copied there, and is
+ * to be sent before another is made.
  */
 h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room);
 
@@ -22,6 +23,13 @@ h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room);
  * head, and stays until the request ends; count 0: there is none.
  */
 void cairn_head_send(h2o_req_t *req, h2o_iovec_t head, const char *body, size_t count);
+
+/**
+ * Sends the head and a first piece of the body, or all of it (`state` as in h2o_send()). Further
+ * pieces are not counted by the library: add them to req->bytes_sent.
+ */
+void cairn_head_send_first(h2o_req_t *req, h2o_generator_t *generator, h2o_iovec_t head,
+                           h2o_iovec_t piece, h2o_send_state_t state);
 
 /** An HTTP date, H2O_TIMESTR_RFC1123_LEN bytes and a NUL; valid until the next call. */
 const char *cairn_head_date(uint64_t seconds);

@@ -78,6 +78,13 @@ void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator)
     h2o_start_response(req, generator);
 }
 
+void cairn_reply_start_with(h2o_req_t *req, h2o_generator_t *generator, h2o_iovec_t piece,
+                            h2o_send_state_t state)
+{
+    begin(req);
+    cairn_head_send_first(req, generator, cairn_head_make(req, 0), piece, state);
+}
+
 /** sends a body that outlives the request, or none (count 0) */
 static void send_all(h2o_req_t *req, const char *bytes, size_t count)
 {

@@ -102,8 +102,15 @@ void cairn_reply_method_not_allowed(h2o_req_t *req, const char *allow);
 /** An answer without a body: 201, 204, 304. `reason` is static. */
 void cairn_reply_empty(h2o_req_t *req, int status, const char *reason);
 
-/** Begins an answer whose body `generator` sends. Every answer begins here. */
+/** Begins an answer of unknown length, whose body `generator` sends. */
 void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator);
+
+/**
+ * Begins an answer of res.content_length bytes with the first of them, or with all (`state` as in
+ * h2o_send()); `generator` sends the others, and adds them to req->bytes_sent.
+ */
+void cairn_reply_start_with(h2o_req_t *req, h2o_generator_t *generator, h2o_iovec_t piece,
+                            h2o_send_state_t state);
 
 /** The body of an answer whose status and headers are set; HEAD gets none. It outlives the request.
  */

@@ -189,7 +189,6 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
     conn->request_began_ns = cairn_monotonic_ns();
     conn->op = CAIRN_OP_OTHER;
     conn->token = NULL;
-    cairn_conn_read_head(req);
     cairn_pipeline_handle(req, handle);
     return 0;
 }

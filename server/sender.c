@@ -1,7 +1,7 @@
 /*
  * server/sender.c - a large value on its way out of the map.
  *
- * libh2o sends the head with a first piece. Then its generator is asked to proceed, and what
+ * The head goes out with a first piece. Then libh2o's generator is asked to proceed, and what
  * follows goes past the library: pages of the map into a pipe, from the pipe to the socket, as much
  * as that takes; the library says when it takes more (h2o_socket_notify_write()). When all is gone,
  * an empty last h2o_send() ends the response. The pages are those of the kernel's cache: a segment
@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "server/conn.h"
-#include "server/pipeline.h"
 #include "server/reply.h"
 
 /** what goes out through libh2o at once, so that one value does not hold the loop */
@@ -69,24 +68,25 @@ static bool take_piece(sender_t *sender, h2o_iovec_t *piece)
     return true;
 }
 
-static void send_piece(sender_t *sender, size_t bytes_max)
+/** the next piece, and what it means for the response */
+static h2o_send_state_t next_piece(sender_t *sender, size_t bytes_max, h2o_iovec_t *piece)
 {
     size_t left = sender->value.count - sender->sent;
-    h2o_iovec_t piece = {.len = left < bytes_max ? left : bytes_max};
-    if (!take_piece(sender, &piece)) {
-        /* the length that was promised can no longer be kept */
-        h2o_send(sender->req, NULL, 0, H2O_SEND_STATE_ERROR);
-        return;
+    piece->len = left < bytes_max ? left : bytes_max;
+    if (!take_piece(sender, piece)) {
+        piece->len = 0;
+        return H2O_SEND_STATE_ERROR; /* the length that was promised can no longer be kept */
     }
-    sender->sent += piece.len;
-    h2o_send(sender->req, &piece, 1,
-             piece.len == left ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+    sender->sent += piece->len;
+    return piece->len == left ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS;
 }
 
 static void on_piece_sent(h2o_generator_t *super, h2o_req_t *req)
 {
-    (void)req;
-    send_piece((sender_t *)super, PIECE_BYTES);
+    h2o_iovec_t piece;
+    h2o_send_state_t state = next_piece((sender_t *)super, PIECE_BYTES, &piece);
+    req->bytes_sent += piece.len;
+    h2o_send(req, &piece, piece.len != 0, state);
 }
 
 /* ---------------------------------------------------------------- splicing */
@@ -123,9 +123,8 @@ static ssize_t empty_pipe(sender_t *sender, h2o_socket_t *sock)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     sender->piped -= (size_t)n;
     sender->sent += (size_t)n;
-    /* as libh2o counts what goes through it */
     sender->req->bytes_sent += (size_t)n;
-    sock->bytes_written += (size_t)n;
+    sock->bytes_written += (size_t)n; /* as libh2o counts what goes through it */
     return n;
 }
 
@@ -172,7 +171,6 @@ void cairn_sender_start(h2o_req_t *req, const cairn_value_t *value)
         .super = {.proceed = on_piece_sent}, .req = req, .value = *value, .pipe = {-1, -1}};
     cairn_value_pin(value);
     conn->sender = sender;
-    cairn_pipeline_flush(conn);
     bool is_spliced =
         conn->sock->ssl == NULL && value->count >= SPLICE_BYTES_MIN && open_pipe(sender);
     if (conn->sock->ssl != NULL)
@@ -180,6 +178,8 @@ void cairn_sender_start(h2o_req_t *req, const cairn_value_t *value)
     if (is_spliced)
         sender->super.proceed = on_head_sent;
     req->res.content_length = value->count;
-    cairn_reply_start(req, &sender->super);
-    send_piece(sender, is_spliced ? FIRST_PIECE_BYTES : PIECE_BYTES);
+    h2o_iovec_t piece;
+    h2o_send_state_t state =
+        next_piece(sender, is_spliced ? FIRST_PIECE_BYTES : PIECE_BYTES, &piece);
+    cairn_reply_start_with(req, &sender->super, piece, state);
 }

@@ -94,8 +94,8 @@ static void pipelined_large(void)
 }
 
 /* Behind a request lies something that takes longer: the rest of it has not come, or there is
- * nothing to tell yet. Its answer does not wait for that. A corked socket would keep it for 200 ms,
- * and a machine that is busy may at times as well: but not each time. */
+ * nothing to tell yet. An answer is never held for that. A busy machine may be slow at times: but
+ * not each time. */
 static void answered_at_once(void)
 {
     static const char *const behind[] = {

@@ -107,7 +107,7 @@ static void unix_serves(void)
         CU_ASSERT(body_is(&res, value, 4 * MIB));
         http_response_dispose(&res);
     }
-    /* pipelined requests too, which are corked where there is TCP */
+    /* pipelined requests too, whose answers go out together */
     static const char two[] =
         "GET /livez HTTP/1.1\r\nHost: t\r\n\r\nGET /livez HTTP/1.1\r\nHost: t\r\n\r\n";
     CU_ASSERT(http_send(&conns[0], two, strlen(two)));

@@ -100,7 +100,7 @@ static void values_go_round(void)
         http_response_dispose(&res);
         CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/b", NULL, "x", 1),
                         i == 0 ? 201 : 204);
-        /* pipelined, which is corked */
+        /* pipelined: held and sent together */
         static const char two[] =
             "GET /v1/kv/b HTTP/1.1\r\nHost: t\r\n\r\nGET /v1/kv/b HTTP/1.1\r\nHost: t\r\n\r\n";
         CU_ASSERT(http_send(&conn, two, strlen(two)));
