@@ -36,6 +36,7 @@ typedef struct st_line_of_requests_t {
     size_t bytes;
     expected_t expected[LONGEST];
     size_t count;
+    bool ends_in_error; /* the server closes: what it has not read by then would be a reset */
 } line_of_requests_t;
 
 static int start(void)
@@ -136,7 +137,9 @@ static void add_any(line_of_requests_t *line, random_t *random, const char *head
 static void add_last(line_of_requests_t *line, random_t *random, const char *headers)
 {
     char text[512];
-    switch (random_below(random, 8)) {
+    uint64_t kind = random_below(random, 8);
+    line->ends_in_error = kind <= 4;
+    switch (kind) {
     case 0: /* the library's own answer to a head that it cannot read */
         snprintf(text, sizeof(text), "GET /v1/kv/\x01 HTTP/1.1\r\n%s\r\n", headers);
         add(line, text, "GET", 400, -1);
@@ -197,7 +200,8 @@ static bool is_as_expected(const http_response_t *res, const expected_t *expecte
 /** in pieces, as a network might bring them */
 static void send_in_pieces(http_conn_t *conn, const line_of_requests_t *line, random_t *random)
 {
-    size_t most = random_below(random, 2) == 0 ? line->bytes : 1 + random_below(random, 3000);
+    bool is_whole = line->ends_in_error || random_below(random, 2) == 0;
+    size_t most = is_whole ? line->bytes : 1 + random_below(random, 3000);
     for (size_t sent = 0, piece; sent != line->bytes; sent += piece) {
         piece = line->bytes - sent < most ? line->bytes - sent : most;
         if (!http_send(conn, line->text + sent, piece))
