@@ -65,10 +65,13 @@ static const char *reason_of(int status)
     }
 }
 
-/** a worker that stops lets connections go with the answer */
+/** a worker that stops lets connections go with the answer; and HTTP/1.0 knows no chunks: a body
+ * without a length ends with the connection */
 static void begin(h2o_req_t *req)
 {
-    if (cairn_worker_of(req)->is_stopping)
+    bool has_body = req->res.status != 204 && req->res.status != 304;
+    if (cairn_worker_of(req)->is_stopping ||
+        (req->version < 0x101 && has_body && req->res.content_length == SIZE_MAX))
         req->http1_is_persistent = 0;
 }
 

@@ -96,6 +96,39 @@ static void large_values(void)
     http_close(&conn);
 }
 
+/* an answer in pieces has chunks, which HTTP/1.0 does not know: its end is the connection's, and
+ * the client that asked to keep it is told so */
+static void pieces_for_http_1_0(void)
+{
+    enum { OPS = 200, VALUE = 3000 };
+    char value[VALUE + 1], *body = malloc(OPS * 64), head[128];
+    http_conn_t conn;
+    http_response_t res;
+    site_open(&site, &conn);
+    memset(value, 'v', VALUE);
+    value[VALUE] = '\0';
+    exchange_version(&conn, "PUT", "/v1/kv/old", NULL, value, 201);
+    http_close(&conn);
+    size_t at = 0;
+    for (int i = 0; i < OPS; ++i)
+        at += (size_t)sprintf(body + at, "{\"op\":\"get\",\"key\":\"old\"}\n");
+    int n = snprintf(head, sizeof(head),
+                     "POST " BATCH " HTTP/1.0\r\nConnection: keep-alive\r\n"
+                     "Content-Length: %zu\r\n\r\n",
+                     at);
+    site_open(&site, &conn);
+    CU_ASSERT(http_send(&conn, head, (size_t)n) && http_send(&conn, body, at));
+    CU_ASSERT(http_server_closes_within(&conn, 2000));
+    CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "POST", &res));
+    CU_ASSERT_EQUAL(res.status, 200);
+    CU_ASSERT_EQUAL(res.framing, HTTP_BODY_UNTIL_CLOSE);
+    CU_ASSERT(header_is(&res, "connection", "close"));
+    CU_ASSERT_EQUAL(batch_line_count(res.body), OPS);
+    http_response_dispose(&res);
+    http_close(&conn);
+    free(body);
+}
+
 /* a client that goes while its answer is being made and sent leaves nothing behind */
 static void vanishing_client(void)
 {
@@ -179,6 +212,7 @@ void suite_http_batch_large(void)
     CU_pSuite s = CU_add_suite("http_batch_large: many operations, and large ones", start, end);
     CU_add_test(s, "ten thousand operations are one commit", ten_thousand);
     CU_add_test(s, "large values", large_values);
+    CU_add_test(s, "an answer in pieces ends for HTTP/1.0 too", pieces_for_http_1_0);
     CU_add_test(s, "a client that vanishes leaves nothing behind", vanishing_client);
     CU_add_test(s, "the event loop goes on meanwhile", the_loop_goes_on);
 }
