@@ -11,7 +11,7 @@
  *
  * `sum` is XXH3-64 of all before it. Nothing else may follow.
  */
-#include "storage/dir.h"
+#include "storage/dir_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +23,11 @@
 
 #include "storage/os.h"
 
-#define STORE_NAME "STORE"
+#define STORE_NAME CAIRN_STORE_NAME
 #define STORE_TMP_NAME "STORE.tmp"
 #define STORE_BYTES_MAX 512
+#define ADVICE                                                                                     \
+    "put the file back from a backup, or serve what can be proven with 'cairn serve --salvage'"
 
 void cairn_segment_name(char name[CAIRN_SEGMENT_NAME_BYTES], uint64_t first_version,
                         uint32_t generation)
@@ -76,7 +78,21 @@ static bool parse_store(cairn_dir_t *dir, const char *text, size_t bytes)
     return format_store(dir, again) == bytes && memcmp(again, text, bytes) == 0;
 }
 
-static cairn_err_t read_store(cairn_dir_t *dir, int fd, const char *path, char *errmsg)
+/** tries each bit; the one that makes the sum right was the wrong one */
+static bool put_store_right(cairn_dir_t *dir, char *text, size_t bytes)
+{
+    for (size_t bit = 0; bit < 8 * bytes; ++bit) {
+        char was = text[bit / 8];
+        text[bit / 8] = (char)(was ^ 1 << bit % 8);
+        if (parse_store(dir, text, bytes))
+            return true;
+        text[bit / 8] = was;
+    }
+    return false;
+}
+
+static cairn_err_t read_store(cairn_dir_t *dir, int fd, const char *path, bool salvages,
+                              char *errmsg)
 {
     char text[STORE_BYTES_MAX + 1];
     int64_t n = cairn_os->pread(fd, text, STORE_BYTES_MAX, 0);
@@ -86,14 +102,16 @@ static cairn_err_t read_store(cairn_dir_t *dir, int fd, const char *path, char *
         return CAIRN_ERR_IO;
     }
     text[n] = '\0';
-    if (!parse_store(dir, text, (size_t)n)) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES,
-                 "%s/" STORE_NAME ": not written by this version of cairn, or damaged; "
-                 "put the file back from a backup",
-                 path);
-        return CAIRN_ERR_CORRUPT;
-    }
-    return CAIRN_OK;
+    if (parse_store(dir, text, (size_t)n))
+        return CAIRN_OK;
+    dir->store_is_right = salvages && put_store_right(dir, text, (size_t)n);
+    if (dir->store_is_right)
+        return CAIRN_OK;
+    if (salvages)
+        return cairn_dir_prove(dir, path, errmsg);
+    snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+             "%s/" STORE_NAME ": not written by this version of cairn, or damaged; " ADVICE, path);
+    return CAIRN_ERR_CORRUPT;
 }
 
 static bool is_segment(void *found, const char *name)
@@ -107,14 +125,15 @@ static bool is_segment(void *found, const char *name)
 }
 
 /** a first start: no STORE and nothing it could have described */
-static cairn_err_t make_store(cairn_dir_t *dir, const char *path, char *errmsg)
+static cairn_err_t make_store(cairn_dir_t *dir, const char *path, bool salvages, char *errmsg)
 {
     bool found = false;
     int r = cairn_os->list(dir->fd, is_segment, &found);
+    if (r == 0 && found && salvages)
+        return cairn_dir_prove(dir, path, errmsg);
     if (r == 0 && found) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES,
-                 "%s: there are segments but no " STORE_NAME " file; put it back from a backup",
-                 path);
+                 "%s: there are segments but no " STORE_NAME " file; " ADVICE, path);
         return CAIRN_ERR_CORRUPT;
     }
     if (r == 0)
@@ -140,7 +159,7 @@ static void take_seed(cairn_dir_t *dir)
     dir->hash_seed = XXH3_64bits(dir->uuid, sizeof(dir->uuid));
 }
 
-cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
+static cairn_err_t open_dir(cairn_dir_t *dir, const char *path, bool salvages, char *errmsg)
 {
     memset(dir, 0, sizeof(*dir));
     dir->fd = dir->lock_fd = -1;
@@ -172,12 +191,12 @@ cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
     }
     int fd = cairn_os->open(dir->fd, STORE_NAME, O_RDONLY);
     if (fd == -ENOENT) {
-        err = make_store(dir, path, errmsg);
+        err = make_store(dir, path, salvages, errmsg);
     } else if (fd < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s/" STORE_NAME ": %s", path, strerror(-fd));
         err = CAIRN_ERR_IO;
     } else {
-        err = read_store(dir, fd, path, errmsg);
+        err = read_store(dir, fd, path, salvages, errmsg);
         cairn_os->close(fd);
     }
     if (err == CAIRN_OK) {
@@ -189,6 +208,16 @@ Fail:
     return err;
 }
 
+cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg)
+{
+    return open_dir(dir, path, false, errmsg);
+}
+
+cairn_err_t cairn_dir_open_to_salvage(cairn_dir_t *dir, const char *path, char *errmsg)
+{
+    return open_dir(dir, path, true, errmsg);
+}
+
 uint64_t cairn_dir_durable_version(int dir_fd)
 {
     char errmsg[CAIRN_ERRMSG_BYTES];
@@ -196,7 +225,7 @@ uint64_t cairn_dir_durable_version(int dir_fd)
     int fd = cairn_os->open(dir_fd, STORE_NAME, O_RDONLY);
     if (fd < 0)
         return 0;
-    cairn_err_t err = read_store(&dir, fd, "", errmsg);
+    cairn_err_t err = read_store(&dir, fd, "", false, errmsg);
     cairn_os->close(fd);
     return err == CAIRN_OK ? dir.durable_version : 0;
 }

@@ -27,7 +27,12 @@ typedef struct st_cairn_dir_t {
     bool is_new;              /* STORE was made by this open */
     uint64_t newest_first;    /* first version of the newest segment STORE knew, 0 if none */
     uint64_t durable_version; /* STORE knew everything up to here to be on disk */
+    /* of a STORE that was damaged or gone, when it was opened to be salvaged: */
+    bool store_is_right; /* it has been put right */
+    unsigned proven_by;  /* or so many other files say what it said, as far as that is known */
 } cairn_dir_t;
+
+#define CAIRN_STORE_NAME "STORE"
 
 /**
  * Opens and locks a data directory, making it (one level) and its STORE when they are missing.
@@ -37,6 +42,19 @@ typedef struct st_cairn_dir_t {
  * there and STORE is not), DISK_FULL, IO; `errmsg` says what and where.
  */
 cairn_err_t cairn_dir_open(cairn_dir_t *dir, const char *path, char *errmsg);
+
+/**
+ * The same for a store that is to be salvaged: where STORE is damaged or gone, what can be proven
+ * of it is taken from its own sum and from the other files. Nothing is changed: that is for whoever
+ * notes it next. Errors as above, CORRUPT if nothing can be proven.
+ */
+cairn_err_t cairn_dir_open_to_salvage(cairn_dir_t *dir, const char *path, char *errmsg);
+
+/** Whether STORE was not whole. */
+static inline bool cairn_dir_was_damaged(const cairn_dir_t *dir)
+{
+    return dir->store_is_right || dir->proven_by != 0;
+}
 
 /** Releases the lock and closes. */
 void cairn_dir_close(cairn_dir_t *dir);

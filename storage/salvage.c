@@ -4,6 +4,7 @@
 #include "storage/salvage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -301,6 +302,38 @@ static cairn_err_t replace_all(cairn_salvage_t *s)
     return err;
 }
 
+/**
+ * STORE itself: it is written anew when the store has been opened, of what has been proven of it;
+ * until then it stays as it is, and refuses to open.
+ */
+static cairn_err_t keep_store(cairn_salvage_t *s)
+{
+    int fd = cairn_os->open(s->dir->fd, CAIRN_STORE_NAME, O_RDONLY);
+    cairn_err_t err = CAIRN_OK;
+    if (fd >= 0) {
+        cairn_os->close(fd);
+        err = cairn_quarantine_link(s->dir, CAIRN_STORE_NAME);
+    } else if (fd != -ENOENT) {
+        err = CAIRN_ERR_IO;
+    }
+    if (err != CAIRN_OK)
+        return cairn_salvage_fail(
+            s, err, CAIRN_STORE_NAME ": cannot be kept in " CAIRN_QUARANTINE_NAME "/: %s",
+            cairn_strerror(err));
+    if (s->dir->store_is_right)
+        cairn_health_log(s->health, CAIRN_LOG_ERROR,
+                         "salvage: " CAIRN_STORE_NAME
+                         ": one bit was wrong, and has been put right");
+    else
+        cairn_health_log(s->health, CAIRN_LOG_ERROR,
+                         "salvage: " CAIRN_STORE_NAME
+                         ": damaged or gone: whose store it is is said by %u other files, and that "
+                         "the log went to version %" PRIu64
+                         " at least; that no newer segment is lost is proven by none",
+                         s->dir->proven_by, s->dir->durable_version);
+    return CAIRN_OK;
+}
+
 cairn_err_t cairn_salvage(const cairn_dir_t *dir, const cairn_store_options_t *options,
                           cairn_health_t *health, char *errmsg)
 {
@@ -311,9 +344,11 @@ cairn_err_t cairn_salvage(const cairn_dir_t *dir, const cairn_store_options_t *o
     if (err == CAIRN_OK)
         err = inspect(&s);
     bool is_wrong = err == CAIRN_OK && is_anything_wrong(&s);
-    if (err == CAIRN_OK && !is_wrong)
+    if (err == CAIRN_OK && cairn_dir_was_damaged(dir))
+        err = keep_store(&s);
+    else if (err == CAIRN_OK && !is_wrong)
         cairn_health_log(health, CAIRN_LOG_INFO, "salvage: nothing is damaged");
-    if (is_wrong)
+    if (is_wrong && err == CAIRN_OK)
         err = keep_all(&s);
     if (is_wrong && err == CAIRN_OK)
         err = drop_checkpoint(&s);

@@ -6,7 +6,8 @@
  * covers the same versions: what is whole is copied, what has only a key left becomes a LOST
  * record, and how many versions have not even that is said in its footer. In the place of a segment
  * that is missing comes one that says so of all its versions. What was replaced is kept in
- * quarantine/.
+ * quarantine/. What STORE said has been taken from other files before, where it is damaged or gone
+ * (cairn_dir_open_to_salvage); the damaged one is kept there too.
  */
 #ifndef CAIRN_STORAGE_SALVAGE_H
 #define CAIRN_STORAGE_SALVAGE_H

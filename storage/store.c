@@ -161,7 +161,9 @@ cairn_err_t cairn_store_open(cairn_store_t **opened, const cairn_store_options_t
     cairn_checkpoint_init(&store->checkpoint, &store->dir);
     cairn_reserve_init(&store->reserve, options->no_compaction ? NULL : &store->dir,
                        options->segment_bytes);
-    cairn_err_t err = cairn_dir_open(&store->dir, options->path, errmsg);
+    cairn_err_t err = options->salvage
+                          ? cairn_dir_open_to_salvage(&store->dir, options->path, errmsg)
+                          : cairn_dir_open(&store->dir, options->path, errmsg);
     if (err == CAIRN_OK && cairn_guard_install() < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "read errors of the disk cannot be caught");
         err = CAIRN_ERR_NOMEM;

@@ -56,6 +56,7 @@ static const suite_t suites[] = {
     {"salvage", suite_salvage},
     {"salvage_chance", suite_salvage_chance},
     {"salvage_leftovers", suite_salvage_leftovers},
+    {"salvage_store", suite_salvage_store},
     {"salvage_unsteady", suite_salvage_unsteady},
     {"salvaged", suite_salvaged},
     {"batch", suite_batch},

@@ -39,6 +39,7 @@ void suite_suspect(void);
 void suite_salvage(void);
 void suite_salvage_chance(void);
 void suite_salvage_leftovers(void);
+void suite_salvage_store(void);
 void suite_salvage_unsteady(void);
 void suite_salvaged(void);
 void suite_batch(void);
