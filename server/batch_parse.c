@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "server/auth.h"
+#include "server/json_read.h"
 #include "server/meta_json.h"
 #include "server/units.h"
 #include "server/write_request.h"
@@ -376,7 +377,7 @@ static bool take_line(parser_t *p, const char *text, size_t count)
                "there are more operations than limits.batch_ops, %" PRIu64, p->limits->ops_max);
         return false;
     }
-    json_t *json = json_loadb(text, count, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    json_t *json = cairn_json_read(text, count, &error);
     if (json == NULL && json_error_code(&error) == json_error_duplicate_key)
         return refuse(p, CAIRN_PROBLEM_BAD_JSON, "byte %d of the line: a member comes twice",
                       error.position);

@@ -79,10 +79,10 @@ static size_t utf8_bytes(const uint8_t *at, size_t left)
     return code < least[count] || code > 0x10ffff || is_surrogate ? 0 : count;
 }
 
-static bool is_utf8(const uint8_t *bytes, size_t count)
+bool cairn_json_text_is_utf8(const void *bytes, size_t count)
 {
     for (size_t at = 0, n; at < count; at += n)
-        if ((n = utf8_bytes(bytes + at, count - at)) == 0)
+        if ((n = utf8_bytes((const uint8_t *)bytes + at, count - at)) == 0)
             return false;
     return true;
 }
@@ -146,7 +146,7 @@ void cairn_json_text_add_bytes(cairn_json_text_t *text, const char *name, const 
                                size_t count)
 {
     size_t plain = plain_bytes(bytes, count);
-    bool is_text = is_utf8((const uint8_t *)bytes + plain, count - plain);
+    bool is_text = cairn_json_text_is_utf8((const uint8_t *)bytes + plain, count - plain);
     cairn_json_text_add_raw(text, "\"");
     cairn_json_text_add_raw(text, name);
     cairn_json_text_add_raw(text, is_text ? "\":\"" : "_b64\":\"");

@@ -7,6 +7,7 @@
 #ifndef CAIRN_SERVER_JSON_TEXT_H
 #define CAIRN_SERVER_JSON_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,5 +38,8 @@ void cairn_json_text_add_number(cairn_json_text_t *text, uint64_t number);
  */
 void cairn_json_text_add_bytes(cairn_json_text_t *text, const char *name, const void *bytes,
                                size_t count);
+
+/** Whether the bytes are UTF-8 (RFC 3629), NUL included. */
+bool cairn_json_text_is_utf8(const void *bytes, size_t count);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "tests/site.h"
 #include "tests/suites.h"
+#include "tests/worker_cost.h"
 
 #define FORM "Content-Type: application/x-www-form-urlencoded\r\n"
 #define JSON "Content-Type: application/json\r\n"
@@ -312,6 +313,98 @@ static void values_over_the_limit(void)
     CU_ASSERT_EQUAL(site_end(&small), 0);
 }
 
+/* ---------------------------------------------------------------- what it costs others */
+
+/* {"k0":1,"k1":1,...}, and how many bytes; the caller frees it */
+static char *many_members(size_t count, size_t *bytes)
+{
+    char *json = malloc(count * 16 + 2), *at = json;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(json);
+    for (size_t i = 0; i != count; ++i)
+        at += sprintf(at, "%c\"k%zu\":1", i == 0 ? '{' : ',', i);
+    at = stpcpy(at, "}");
+    *bytes = (size_t)(at - json);
+    return json;
+}
+
+/* Reading a large body and writing its value takes the event loop some time whatever the path; what
+ * JSON costs beside that is for the I/O pool. */
+static void large_bodies_are_read_elsewhere(void)
+{
+    enum { BYTES = 8 << 20 };
+    static const char *const args[] = {"--workers", "1", NULL};
+    static const char front[] = "{\"key\":\"c\",\"value\":\"";
+    char *body = malloc(BYTES);
+    site_t own;
+    http_conn_t conn;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+    CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, args), 0);
+    site_open(&own, &conn);
+    int worker = worker_cost_find(&conn, own.server.pid);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/c", NULL, "x", 1), 201);
+    memset(body, 'v', BYTES);
+    costed_t put = {"PUT", "/v1/kv/c", body, BYTES, 204};
+    worker_cost_t usual = worker_cost_of(&conn, own.server.pid, worker, &put);
+    memcpy(body, front, sizeof(front) - 1);
+    memcpy(body + BYTES - 2, "\"}", 2);
+    costed_t set = {"POST", "/set", body, BYTES, 204};
+    worker_cost_t cost = worker_cost_of(&conn, own.server.pid, worker, &set);
+    printf("\n    PUT %.2f ms of the event loop, JSON %.2f ms ", (double)usual.worker_ns / 1e6,
+           (double)cost.worker_ns / 1e6);
+    CU_ASSERT(WORKER_COST_MEANS_NOTHING || cost.worker_ns < 2 * usual.worker_ns + 1000000);
+    CU_ASSERT(cost.worker_ns < cost.all_ns / 2);
+    free(body);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(&own), 0);
+}
+
+/* a parser would make something of every one of them before it finds that none is wanted */
+static void members_without_end(void)
+{
+    static const char *const targets[] = {"/set", "/get", "/delete", "/v1/batch"};
+    http_conn_t conn;
+    http_response_t res;
+    size_t bytes;
+    char *json = many_members(300000, &bytes);
+    site_open(&site, &conn);
+    for (size_t i = 0; i != sizeof(targets) / sizeof(targets[0]); ++i) {
+        int64_t began = monotonic_ms();
+        exchange(&conn, "POST", targets[i], NULL, json, bytes, &res);
+        CU_ASSERT(is_problem(&res, 400, "bad_json") && detail_has(&res, "this is not JSON as"));
+        CU_ASSERT(detail_has(&res, "byte 8891")); /* that of the thousand and first part */
+        CU_ASSERT(monotonic_ms() - began < 1000);
+        http_response_dispose(&res);
+    }
+    free(json);
+    json = many_members(999, &bytes);
+    CU_ASSERT(is_refused(&conn, "POST", "/set", NULL, json, 400, "key_missing"));
+    free(json);
+    http_close(&conn);
+}
+
+/* what stands in a string is no part, whatever it looks like */
+static void texts_that_look_like_json(void)
+{
+    enum { TIMES = 3000 };
+    static const char part[] = ",{[\\\"\\\\\\\\\\\",:", meant[] = ",{[\"\\\\\",:";
+    char *json = malloc(TIMES * sizeof(part) + 64), *at = json;
+    char *value = malloc(TIMES * sizeof(meant) + 1), *end = value;
+    CU_ASSERT_FATAL(json != NULL && value != NULL);
+    at = stpcpy(at, "{\"key\":\"looks\",\"value\":\"");
+    for (int i = 0; i != TIMES; ++i) {
+        at = stpcpy(at, part);
+        end = stpcpy(end, meant);
+    }
+    at = stpcpy(at, "\"}");
+    http_conn_t conn;
+    site_open(&site, &conn);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "POST", "/set", NULL, json, (size_t)(at - json)), 201);
+    CU_ASSERT(exchange_gives_bytes(&conn, "/get?key=looks", value, (size_t)(end - value)));
+    free(json);
+    free(value);
+    http_close(&conn);
+}
+
 static void other_methods(void)
 {
     static const struct {
@@ -416,6 +509,9 @@ void suite_http_tutorial(void)
     CU_add_test(s, "a bad escape and a long key are refused", bad_parameters);
     CU_add_test(s, "bad JSON is refused, with its line", bad_json);
     CU_add_test(s, "values have the same limit", values_over_the_limit);
+    CU_add_test(s, "a large body is read beside the event loop", large_bodies_are_read_elsewhere);
+    CU_add_test(s, "members without end are refused unread", members_without_end);
+    CU_add_test(s, "strings may look like JSON", texts_that_look_like_json);
     CU_add_test(s, "other methods are told which there are", other_methods);
     CU_add_test(s, "a page of another site is refused", other_sites);
     CU_add_test(s, "a page of the own site is not", own_site);
