@@ -72,19 +72,52 @@ static bool holds_too_much(cairn_store_t *store)
            cairn_compaction_waits_for_checkpoint(store->compaction);
 }
 
+/** whether any are written at all */
+static bool writes_any(const cairn_store_t *store)
+{
+    return store->options.checkpoint_bytes != 0 && !store->no_checkpoints;
+}
+
+/** whether one may be written or removed now */
+static bool may_change(cairn_store_t *store)
+{
+    uint64_t failed_ns = store->checkpoint.failed_ns;
+    return !cairn_dir_is_memory(&store->dir) && !cairn_health_has_failed(&store->health) &&
+           (failed_ns == 0 || cairn_os->monotonic_ns() - failed_ns >= RETRY_NS);
+}
+
 static bool is_due(cairn_store_t *store)
 {
-    uint64_t wanted = store->options.checkpoint_bytes, failed_ns = store->checkpoint.failed_ns;
-    return wanted != 0 && !store->no_checkpoints && !cairn_dir_is_memory(&store->dir) &&
-           (cairn_checkpoint_tail_bytes(&store->checkpoint, &store->position) >= wanted ||
+    return (cairn_checkpoint_tail_bytes(&store->checkpoint, &store->position) >=
+                store->options.checkpoint_bytes ||
             holds_too_much(store)) &&
-           !cairn_health_has_failed(&store->health) && !atomic_load(&store->health.disk_full) &&
-           (failed_ns == 0 || cairn_os->monotonic_ns() - failed_ns >= RETRY_NS);
+           !atomic_load(&store->health.disk_full);
+}
+
+/** where none follows that does not name what was replaced, the one there is makes room */
+static bool give_way(cairn_store_t *store)
+{
+    if (!holds_too_much(store))
+        return false;
+    bool is_gone = cairn_checkpoint_drop(&store->checkpoint) == CAIRN_OK;
+    store->checkpoint.failed_ns = is_gone ? 0 : cairn_os->monotonic_ns();
+    if (is_gone)
+        cairn_health_log(&store->health, CAIRN_LOG_INFO,
+                         CAIRN_CHECKPOINT_NAME ": removed: it keeps segments that have been "
+                                               "replaced, and none is written any more");
+    else
+        cairn_health_log(&store->health, CAIRN_LOG_WARNING,
+                         CAIRN_CHECKPOINT_NAME ": cannot be removed");
+    return true;
 }
 
 bool cairn_store_checkpoint_job(void *ctx, cairn_upkeep_t *upkeep)
 {
     cairn_store_t *store = ctx;
+    if (!may_change(store))
+        return false;
+    if (!writes_any(store))
+        return give_way(store);
     if (!is_due(store))
         return false;
     job_t job = {.store = store, .upkeep = upkeep, .piece_began_ns = cairn_os->monotonic_ns()};
@@ -110,8 +143,7 @@ void cairn_store_write_last_checkpoint(cairn_store_t *store, uint64_t durable_ve
 {
     uint64_t wanted = store->options.checkpoint_bytes;
     uint64_t least = wanted < CLOSE_TAIL_BYTES ? wanted : CLOSE_TAIL_BYTES;
-    if (wanted == 0 || store->no_checkpoints || cairn_dir_is_memory(&store->dir) ||
-        durable_version == 0 ||
+    if (!writes_any(store) || cairn_dir_is_memory(&store->dir) || durable_version == 0 ||
         cairn_checkpoint_tail_bytes(&store->checkpoint, &store->position) < least)
         return;
     cairn_checkpoint_source_t source = source_of(store);

@@ -16,6 +16,7 @@
 #include "storage/os.h"
 #include "storage/record.h"
 #include "storage/segment.h"
+#include "storage/store_internal.h"
 #include "tests/fault_os.h"
 #include "tests/later.h"
 #include "tests/seed.h"
@@ -180,6 +181,35 @@ static void full_with_a_checkpoint(void)
     CU_ASSERT(count_files(&f) <= before);
     CU_ASSERT(access(fixture_path(&f, "0000000000000001-0000.seg"), F_OK) != 0);
     fault_os_heal();
+    fixture_dispose(&f);
+    unstage();
+}
+
+/* no more checkpoints are written, and there is one that names what has been compacted */
+static void old_checkpoint(void)
+{
+    fixture_t f;
+    cairn_compaction_stats_t stats;
+    stage();
+    init(&f);
+    f.options.checkpoint_bytes = 100000;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    fill(&f, "a", 180, 0);
+    fault_os_wait_until_quiet();
+    cairn_store_upkeep(f.store);
+    fixture_close(&f);
+    CU_ASSERT_EQUAL(access(fixture_path(&f, "index.ckpt"), F_OK), 0);
+    f.options.checkpoint_bytes = 0;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    fill(&f, "a", 180, 0); /* the same once more */
+    fault_os_wait_until_quiet();
+    cairn_store_upkeep(f.store);
+    cairn_store_upkeep(f.store);
+    cairn_compaction_stats(f.store->compaction, &stats);
+    CU_ASSERT(stats.runs > 0);
+    CU_ASSERT(cairn_segments_retired_bytes(&f.store->segments) <= f.options.segment_bytes);
+    CU_ASSERT(access(fixture_path(&f, "0000000000000001-0000.seg"), F_OK) != 0);
+    fixture_restart(&f);
     fixture_dispose(&f);
     unstage();
 }
@@ -404,5 +434,6 @@ void suite_compaction_hazards(void)
                 abandoned_after_expiry);
     CU_add_test(s, "what expired after a checkpoint stays gone", expired_after_checkpoint);
     CU_add_test(s, "a full disk is given back what a checkpoint names", full_with_a_checkpoint);
+    CU_add_test(s, "a checkpoint that none follows gives way to compaction", old_checkpoint);
     CU_add_test(s, "the horizon is right beside writes", horizon);
 }
