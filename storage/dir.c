@@ -7,9 +7,11 @@
  *     uuid 5f0c0d2f1d6a4d0c9a54b3c6a2f5e781
  *     newest 000000000000002a
  *     durable 57
+ *     closed 8d1f0a3c55e0b721 4096
  *     sum 0123456789abcdef
  *
- * `sum` is XXH3-64 of all before it. Nothing else may follow.
+ * `closed` is there after a clean stop alone. `sum` is XXH3-64 of all before it. Nothing else may
+ * follow.
  */
 #include "storage/dir_internal.h"
 
@@ -53,6 +55,9 @@ static size_t format_store(const cairn_dir_t *dir, char *text)
     int n = snprintf(text, STORE_BYTES_MAX,
                      "cairn store 1\nuuid %s\nnewest %016" PRIx64 "\ndurable %" PRIu64 "\n", uuid,
                      dir->newest_first, dir->durable_version);
+    if (dir->closed.end != 0)
+        n += snprintf(text + n, STORE_BYTES_MAX - (size_t)n, "closed %016" PRIx64 " %" PRIu64 "\n",
+                      dir->closed.salt, dir->closed.end);
     uint64_t sum = XXH3_64bits(text, (size_t)n);
     n += snprintf(text + n, STORE_BYTES_MAX - (size_t)n, "sum %016" PRIx64 "\n", sum);
     return (size_t)n;
@@ -62,12 +67,13 @@ static size_t format_store(const cairn_dir_t *dir, char *text)
 static bool parse_store(cairn_dir_t *dir, const char *text, size_t bytes)
 {
     char uuid[2 * CAIRN_UUID_BYTES + 1], again[STORE_BYTES_MAX];
-    uint64_t sum;
-    if (sscanf(text,
-               "cairn store 1\nuuid %32[0-9a-f]\nnewest %16" SCNx64 "\ndurable %" SCNu64
-               "\nsum %16" SCNx64 "\n",
-               uuid, &dir->newest_first, &dir->durable_version, &sum) != 4 ||
+    if (sscanf(text, "cairn store 1\nuuid %32[0-9a-f]\nnewest %16" SCNx64 "\ndurable %" SCNu64 "\n",
+               uuid, &dir->newest_first, &dir->durable_version) != 3 ||
         strlen(uuid) != 2 * CAIRN_UUID_BYTES)
+        return false;
+    const char *closed = strstr(text, "\nclosed ");
+    if (closed != NULL && sscanf(closed, "\nclosed %16" SCNx64 " %" SCNu64 "\n", &dir->closed.salt,
+                                 &dir->closed.end) != 2)
         return false;
     for (size_t i = 0; i < CAIRN_UUID_BYTES; ++i) {
         unsigned byte;
@@ -252,18 +258,26 @@ static int write_aside(const cairn_dir_t *dir)
     return r;
 }
 
-cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version)
+cairn_err_t cairn_dir_note_closed(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version,
+                                  const cairn_closed_t *closed)
 {
     if (cairn_dir_is_memory(dir))
         return CAIRN_OK;
     dir->newest_first = newest_first;
     dir->durable_version = durable_version;
+    dir->closed = *closed;
     int r = write_aside(dir);
     if (r == 0)
         r = cairn_os->rename(dir->fd, STORE_TMP_NAME, STORE_NAME);
     if (r < 0)
         return r == -ENOSPC || r == -EDQUOT ? CAIRN_ERR_DISK_FULL : CAIRN_ERR_IO;
     return cairn_dir_sync(dir);
+}
+
+cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version)
+{
+    static const cairn_closed_t not_closed;
+    return cairn_dir_note_closed(dir, newest_first, durable_version, &not_closed);
 }
 
 cairn_err_t cairn_dir_sync(const cairn_dir_t *dir)

@@ -19,6 +19,13 @@
 /** the segment made ahead; it gets its name when its first version is known */
 #define CAIRN_SPARE_NAME "next.seg"
 
+/** where the log ended at a clean stop: up to there it was on disk, and nothing was written after
+ */
+typedef struct st_cairn_closed_t {
+    uint64_t salt; /* of the segment it ended in */
+    uint64_t end;  /* bytes into it; 0: there was no clean stop, or the log has gone on since */
+} cairn_closed_t;
+
 typedef struct st_cairn_dir_t {
     int fd;      /* -1: memory only */
     int lock_fd; /* -1: memory only */
@@ -27,6 +34,7 @@ typedef struct st_cairn_dir_t {
     bool is_new;              /* STORE was made by this open */
     uint64_t newest_first;    /* first version of the newest segment STORE knew, 0 if none */
     uint64_t durable_version; /* STORE knew everything up to here to be on disk */
+    cairn_closed_t closed;    /* as STORE says */
     /* of a STORE that was damaged or gone, when it was opened to be salvaged: */
     bool store_is_right; /* it has been put right */
     unsigned proven_by;  /* or so many other files say what it said, as far as that is known */
@@ -65,6 +73,10 @@ void cairn_dir_close(cairn_dir_t *dir);
  * Threads: one at a time.
  */
 cairn_err_t cairn_dir_note(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version);
+
+/** The same at a clean stop: nothing is written to the log before the next start replaces it. */
+cairn_err_t cairn_dir_note_closed(cairn_dir_t *dir, uint64_t newest_first, uint64_t durable_version,
+                                  const cairn_closed_t *closed);
 
 /** What the STORE of an open directory says is durable, 0 if it cannot be read. */
 uint64_t cairn_dir_durable_version(int fd);

@@ -117,6 +117,9 @@ static uint32_t slot_of(void *ctx, uint64_t salt)
 static cairn_err_t open_file(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
     file->opened = (cairn_segment_open_t){.slot_of = slot_of, .ctx = &r->image};
+    /* with a checkpoint only what is behind its position is read, and that from the disk */
+    if (r->source != CAIRN_RECOVERY_FROM_CHECKPOINT)
+        file->opened.closed = r->dir->closed;
     cairn_err_t err = cairn_segment_open(&file->segment, r->out->space, r->dir, file->name,
                                          &file->opened, r->errmsg);
     /* not by its name: a file that was renamed is found out */

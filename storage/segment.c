@@ -389,6 +389,20 @@ static bool ends_sealed(int fd, uint64_t bytes, const cairn_segment_header_t *he
 }
 
 /**
+ * Whether nothing was written to it since a clean stop, before which no sync had failed: what the
+ * page cache has of it is what the disk has. STORE may be older than the log if it could not be
+ * replaced at the start that followed; but whatever comes to the log then begins at that very end.
+ */
+static bool is_as_closed(int fd, const cairn_segment_header_t *header, const cairn_closed_t *closed)
+{
+    static const uint8_t zeroes[CAIRN_RECORD_HEAD_BYTES];
+    uint8_t behind[CAIRN_RECORD_HEAD_BYTES];
+    return closed->end >= CAIRN_SEGMENT_HEADER_BYTES && header->salt == closed->salt &&
+           read_exactly(fd, behind, sizeof(behind), closed->end) &&
+           memcmp(behind, zeroes, sizeof(zeroes)) == 0;
+}
+
+/**
  * Reads the header, and makes sure that what will be read of a file that is not sealed is on disk:
  * what a killed process left in the page cache is made durable before it is served, what a failed
  * sync left there, and only there, is forgotten. Before the map: mapped pages cannot be forgotten.
@@ -405,8 +419,10 @@ static cairn_err_t read_header(int fd, uint64_t bytes, cairn_segment_header_t *h
                      strerror(-synced));
             return CAIRN_ERR_IO;
         }
-        cairn_os->drop_cache(fd);
-        is_read = read_exactly(fd, header, sizeof(*header), 0);
+        if (!is_as_closed(fd, header, &how->closed)) {
+            cairn_os->drop_cache(fd);
+            is_read = read_exactly(fd, header, sizeof(*header), 0);
+        }
     }
     if (is_read)
         return CAIRN_OK;

@@ -202,6 +202,7 @@ typedef struct st_cairn_segment_open_t {
     /* which slot the segment with this salt must have, or CAIRN_SLOT_ANY; NULL: any */
     uint32_t (*slot_of)(void *ctx, uint64_t salt);
     void *ctx;
+    cairn_closed_t closed; /* where a clean stop has left the log, as far as that is known */
     /* out: */
     bool is_sealed; /* the file ends in a valid footer of its own: */
     cairn_segment_footer_t footer;

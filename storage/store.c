@@ -190,6 +190,19 @@ void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes)
     cairn_writer_set_value_bytes_max(store->writer, bytes);
 }
 
+/** a watermark for the next start; the log is whole without it */
+static void note_end(cairn_store_t *store, uint64_t durable_version)
+{
+    uint64_t log_bytes;
+    cairn_position_t position = cairn_position_get(&store->position, &log_bytes);
+    cairn_closed_t closed = {.salt = position.salt, .end = position.end};
+    cairn_segment_t *newest = cairn_segments_newest(&store->segments);
+    if (position.version != durable_version)
+        closed.end = 0;
+    cairn_dir_note_closed(&store->dir, newest != NULL ? newest->first_version : 0, durable_version,
+                          &closed);
+}
+
 cairn_err_t cairn_store_close(cairn_store_t *store)
 {
     uint64_t durable_version = 0;
@@ -212,9 +225,7 @@ cairn_err_t cairn_store_close(cairn_store_t *store)
         cairn_store_write_last_checkpoint(store, durable_version);
         while (cairn_compaction_unlink(store->compaction, NULL))
             ;
-        cairn_segment_t *newest = cairn_segments_newest(&store->segments);
-        /* a watermark for the next start; the log is whole without it */
-        cairn_dir_note(&store->dir, newest != NULL ? newest->first_version : 0, durable_version);
+        note_end(store, durable_version);
     }
     cairn_compaction_destroy(store->compaction);
     cairn_segments_dispose(&store->segments);

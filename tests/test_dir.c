@@ -40,6 +40,27 @@ static void what_is_noted_is_read_back(void)
     fixture_dispose(&f);
 }
 
+static void a_clean_stop_is_noted_until_the_next_note(void)
+{
+    static const cairn_closed_t closed = {.salt = UINT64_MAX, .end = 4711};
+    fixture_t f;
+    cairn_dir_t dir;
+    fixture_init(&f, TEMP_DIR_IN_MEMORY);
+    CU_ASSERT_EQUAL_FATAL(cairn_dir_open(&dir, f.dir.path, errmsg), CAIRN_OK);
+    CU_ASSERT_EQUAL(cairn_dir_note_closed(&dir, 42, 57, &closed), CAIRN_OK);
+    for (unsigned i = 0; i < 2; ++i) {
+        cairn_dir_close(&dir);
+        CU_ASSERT_EQUAL_FATAL(cairn_dir_open(&dir, f.dir.path, errmsg), CAIRN_OK);
+        CU_ASSERT_EQUAL(dir.newest_first, 42);
+        CU_ASSERT_EQUAL(dir.durable_version, 57);
+        CU_ASSERT_EQUAL(dir.closed.salt, i == 0 ? closed.salt : 0);
+        CU_ASSERT_EQUAL(dir.closed.end, i == 0 ? closed.end : 0);
+        CU_ASSERT_EQUAL(cairn_dir_note(&dir, 42, 57), CAIRN_OK);
+    }
+    cairn_dir_close(&dir);
+    fixture_dispose(&f);
+}
+
 static void one_level_is_made_and_not_two(void)
 {
     fixture_t f;
@@ -67,7 +88,7 @@ static void every_flipped_byte_of_store_is_refused(void)
     cairn_dir_t dir;
     fixture_init(&f, TEMP_DIR_IN_MEMORY);
     CU_ASSERT_EQUAL_FATAL(cairn_dir_open(&dir, f.dir.path, errmsg), CAIRN_OK);
-    CU_ASSERT_EQUAL(cairn_dir_note(&dir, 42, 4711), CAIRN_OK);
+    CU_ASSERT_EQUAL(cairn_dir_note_closed(&dir, 42, 4711, &(cairn_closed_t){4711, 4096}), CAIRN_OK);
     cairn_dir_close(&dir);
     size_t count;
     uint8_t *store = read_file(fixture_path(&f, "STORE"), &count);
@@ -202,6 +223,8 @@ void suite_dir(void)
 {
     CU_pSuite s = CU_add_suite("dir", NULL, NULL);
     CU_add_test(s, "what is noted in STORE is read back", what_is_noted_is_read_back);
+    CU_add_test(s, "a clean stop is noted until the next note",
+                a_clean_stop_is_noted_until_the_next_note);
     CU_add_test(s, "one missing level is made, two are not", one_level_is_made_and_not_two);
     CU_add_test(s, "a changed STORE is refused", every_flipped_byte_of_store_is_refused);
     CU_add_test(s, "another process is kept out", another_process_is_kept_out);

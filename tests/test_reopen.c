@@ -4,11 +4,13 @@
 #include "tests/store_fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <CUnit/CUnit.h>
 
+#include "tests/fault_os.h"
 #include "tests/seed.h"
 #include "tests/suites.h"
 
@@ -44,6 +46,58 @@ static void async_writes_survive_a_close(void)
         CU_ASSERT(fixture_has_filled(&f, text(key), 100, (uint64_t)i));
     }
     fixture_dispose(&f);
+}
+
+/* whether an open of a copy of the directory reads the newest segment past the page cache */
+static bool drops_the_cache(const fixture_t *f, const char *store_of)
+{
+    fixture_t copy;
+    uint8_t *store;
+    size_t count;
+    fixture_init(&copy, TEMP_DIR_IN_MEMORY);
+    copy_dir(f->dir.path, copy.dir.path);
+    if (store_of != NULL) {
+        store = read_file(store_of, &count);
+        write_file(fixture_path(&copy, "STORE"), store, count);
+        free(store);
+    }
+    uint64_t before = fault_os_calls(FAULT_drop_cache);
+    fixture_must_open(&copy);
+    CU_ASSERT(fixture_has(&copy, "k", "v"));
+    bool drops = fault_os_calls(FAULT_drop_cache) != before;
+    fixture_dispose(&copy);
+    return drops;
+}
+
+/* what has been written since, or may have been, is read from the disk; a STORE that could not be
+ * replaced does not hide it */
+static void the_cache_is_believed_after_a_clean_stop_alone(void)
+{
+    fixture_t f;
+    temp_dir_t aside;
+    char kept[600];
+    size_t count;
+    fault_os_install();
+    fixture_init(&f, TEMP_DIR_IN_MEMORY);
+    CU_ASSERT_FATAL(temp_dir_create(&aside, TEMP_DIR_IN_MEMORY));
+    snprintf(kept, sizeof(kept), "%s/STORE", aside.path);
+    f.options.checkpoint_bytes = 0;
+    fixture_must_open(&f);
+    CU_ASSERT_EQUAL(fixture_put(&f, "k", "v").err, CAIRN_OK);
+    CU_ASSERT(drops_the_cache(&f, NULL)); /* as after a kill */
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    CU_ASSERT_FALSE(drops_the_cache(&f, NULL));
+    uint8_t *store = read_file(fixture_path(&f, "STORE"), &count);
+    write_file(kept, store, count);
+    free(store);
+    fixture_must_open(&f);
+    CU_ASSERT(drops_the_cache(&f, NULL));
+    CU_ASSERT_FALSE(drops_the_cache(&f, kept)); /* it has not gone on since */
+    CU_ASSERT_EQUAL(fixture_put(&f, "l", "v").err, CAIRN_OK);
+    CU_ASSERT(drops_the_cache(&f, kept));
+    fixture_dispose(&f);
+    CU_ASSERT(temp_dir_remove(&aside));
+    fault_os_remove();
 }
 
 static void async_writes_are_synced_in_time(void)
@@ -277,6 +331,8 @@ void suite_reopen(void)
 {
     CU_pSuite s = CU_add_suite("reopen: what a store is after it was closed", NULL, NULL);
     CU_add_test(s, "async writes survive a close", async_writes_survive_a_close);
+    CU_add_test(s, "the page cache is believed after a clean stop alone",
+                the_cache_is_believed_after_a_clean_stop_alone);
     CU_add_test(s, "async writes are synced within the interval", async_writes_are_synced_in_time);
     CU_add_test(s, "an idle store marks its last commit once", an_idle_store_marks_its_last_commit);
     CU_add_test(s, "an empty store opens again", empty_stores_open_again);
