@@ -71,9 +71,10 @@ static bool parse_store(cairn_dir_t *dir, const char *text, size_t bytes)
                uuid, &dir->newest_first, &dir->durable_version) != 3 ||
         strlen(uuid) != 2 * CAIRN_UUID_BYTES)
         return false;
-    const char *closed = strstr(text, "\nclosed ");
-    if (closed != NULL && sscanf(closed, "\nclosed %16" SCNx64 " %" SCNu64 "\n", &dir->closed.salt,
-                                 &dir->closed.end) != 2)
+    const char *line = strstr(text, "\nclosed ");
+    dir->closed = (cairn_closed_t){.end = 0};
+    if (line != NULL && sscanf(line, "\nclosed %16" SCNx64 " %" SCNu64 "\n", &dir->closed.salt,
+                               &dir->closed.end) != 2)
         return false;
     for (size_t i = 0; i < CAIRN_UUID_BYTES; ++i) {
         unsigned byte;

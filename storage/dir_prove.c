@@ -106,6 +106,7 @@ cairn_err_t cairn_dir_prove(cairn_dir_t *dir, const char *path, char *errmsg)
 {
     proof_t proof = {.dir = dir};
     dir->newest_first = dir->durable_version = 0;
+    dir->closed = (cairn_closed_t){.end = 0};
     int listed = cairn_os->list(dir->fd, on_entry, &proof);
     if (listed < 0) {
         snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be listed: %s", path, strerror(-listed));
