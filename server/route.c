@@ -50,19 +50,29 @@ static size_t trim_headers(h2o_req_t *req)
     return bytes;
 }
 
+#define BIT(c) (UINT64_C(1) << ((c)&63))
+
+/** letters, digits and -._~%!$&'()*+,;=:[] (RFC 3986, 3.2.2, and a port); every request is asked */
+static bool may_be_in_host(unsigned char c)
+{
+    static const uint64_t low = (UINT64_C(0x3ff) << ('0' & 63)) | BIT('-') | BIT('.') | BIT('%') |
+                                BIT('!') | BIT('$') | BIT('&') | BIT('\'') | BIT('(') | BIT(')') |
+                                BIT('*') | BIT('+') | BIT(',') | BIT(';') | BIT('=') | BIT(':');
+    static const uint64_t high = (UINT64_C(0x3ffffff) << ('A' & 63)) |
+                                 (UINT64_C(0x3ffffff) << ('a' & 63)) | BIT('_') | BIT('~') |
+                                 BIT('[') | BIT(']');
+    return c < 128 && ((c < 64 ? low : high) & BIT(c)) != 0;
+}
+
 /** HTTP/1.1 has a request say for which host it is (RFC 9112, 3.2); which one is the same to us */
 static const char *host_fault(const h2o_req_t *req)
 {
-    static const char others[] = "-._~%!$&'()*+,;=:[]"; /* RFC 3986, 3.2.2, and a port */
     const h2o_iovec_t *host = &req->input.authority;
     if (cairn_conn_of(req)->head.hosts == 0)
         return req->version >= 0x101 ? "there is no Host header" : NULL;
-    for (size_t i = 0; i < host->len; ++i) {
-        char c = host->base[i], letter = (char)(c | 0x20);
-        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
-            (c == '\0' || strchr(others, c) == NULL))
+    for (size_t i = 0; i < host->len; ++i)
+        if (!may_be_in_host((unsigned char)host->base[i]))
             return "the Host header is not a host and a port";
-    }
     return NULL;
 }
 
