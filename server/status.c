@@ -13,6 +13,7 @@
 
 #include "server/access_log.h"
 #include "server/clock.h"
+#include "server/json_text.h"
 #include "server/pages.h"
 #include "server/pending.h"
 #include "server/reply.h"
@@ -269,27 +270,42 @@ static uint64_t live_of(uint64_t bytes, uint64_t dead_bytes)
     return bytes > dead_bytes ? bytes - dead_bytes : 0;
 }
 
-static json_t *segments_json(cairn_store_t *store)
+static void add_segment(cairn_json_text_t *text, const cairn_segment_info_t *info)
 {
-    cairn_segment_info_t *infos = malloc(SEGMENTS_AT_ONCE * sizeof(*infos));
-    json_t *list = json_array();
-    size_t n = 0;
-    for (size_t from = 0; infos != NULL; from += n) {
-        n = cairn_store_segments(store, from, infos, SEGMENTS_AT_ONCE);
-        if (n == 0)
-            break;
-        for (size_t i = 0; i < n; ++i) {
-            uint64_t live = live_of(infos[i].end, infos[i].dead_bytes);
-            json_array_append_new(
-                list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", infos[i].name,
-                                "first_version", (json_int_t)infos[i].first_version, "generation",
-                                (json_int_t)infos[i].generation, "bytes", (json_int_t)infos[i].end,
-                                "live_bytes", (json_int_t)live, "dead_bytes",
-                                (json_int_t)infos[i].dead_bytes, "sealed", (int)infos[i].sealed));
-        }
+    const struct {
+        const char *name;
+        uint64_t number;
+    } members[] = {
+        {"\", \"first_version\": ", info->first_version},
+        {", \"generation\": ", info->generation},
+        {", \"bytes\": ", info->end},
+        {", \"live_bytes\": ", live_of(info->end, info->dead_bytes)},
+        {", \"dead_bytes\": ", info->dead_bytes},
+    };
+    cairn_json_text_add_raw(text, "    {\"name\": \"");
+    cairn_json_text_add_raw(text, info->name);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); ++i) {
+        cairn_json_text_add_raw(text, members[i].name);
+        cairn_json_text_add_number(text, members[i].number);
     }
+    cairn_json_text_add_raw(text, info->sealed ? ", \"sealed\": true}" : ", \"sealed\": false}");
+}
+
+/** as text at once: a large store has ten thousands of them, and the event loop makes this */
+static void add_segments(cairn_json_text_t *text, cairn_store_t *store)
+{
+    cairn_segment_info_t *infos = h2o_mem_alloc(SEGMENTS_AT_ONCE * sizeof(*infos));
+    size_t n, from = 0;
+    cairn_json_text_add_raw(text, "[");
+    while ((n = cairn_store_segments(store, from, infos, SEGMENTS_AT_ONCE)) != 0) {
+        for (size_t i = 0; i < n; ++i) {
+            cairn_json_text_add_raw(text, from + i == 0 ? "\n" : ",\n");
+            add_segment(text, &infos[i]);
+        }
+        from += n;
+    }
+    cairn_json_text_add_raw(text, "]");
     free(infos);
-    return list;
 }
 
 static json_t *requests_json(const cairn_metrics_t *sum)
@@ -439,7 +455,6 @@ static json_t *stats_json(const cairn_server_t *server, cairn_store_t *store)
     json_object_set_new(json, "memory", memory_json());
     json_object_set_new(json, "requests", requests_json(&sum));
     json_object_set_new(json, "latency", latency_json(&sum));
-    json_object_set_new(json, "segments", segments_json(store));
     return json;
 }
 
@@ -451,14 +466,21 @@ static void reply_stats(h2o_req_t *req)
         return;
     }
     json_t *json = stats_json(cairn_worker_of(req)->server, store);
-    char *text = json_dumps(json, JSON_INDENT(2));
+    char *members = json_dumps(json, JSON_INDENT(2));
     json_decref(json);
-    if (text == NULL) {
+    if (members == NULL) {
         cairn_reply_err(req, CAIRN_ERR_NOMEM);
         return;
     }
-    cairn_reply_text(req, "application/json", text, strlen(text));
-    free(text);
+    cairn_json_text_t text = {.bytes = NULL};
+    members[strlen(members) - strlen("\n}")] = '\0'; /* one more follows */
+    cairn_json_text_add_raw(&text, members);
+    cairn_json_text_add_raw(&text, ",\n  \"segments\": ");
+    add_segments(&text, store);
+    cairn_json_text_add_raw(&text, "\n}");
+    cairn_reply_text(req, "application/json", text.bytes, text.count);
+    cairn_json_text_dispose(&text);
+    free(members);
 }
 
 /* ---------------------------------------------------------------- which one */

@@ -12,6 +12,7 @@
 
 #include "tests/site.h"
 #include "tests/suites.h"
+#include "tests/worker_cost.h"
 
 static site_t site;
 
@@ -190,9 +191,53 @@ static void none_is_in_one_alone(void)
     http_close(&conn);
 }
 
+/* a large store has many, and whoever watches it asks again and again */
+static void a_thousand_segments_do_not_hold_up_the_others(void)
+{
+    enum { SEGMENTS = 1000 };
+    static const char *const extra[] = {"--storage.segment_bytes",
+                                        "64KiB",
+                                        "--limits.value_bytes",
+                                        "32KiB",
+                                        "--storage.durability",
+                                        "async",
+                                        "--workers",
+                                        "1",
+                                        NULL};
+    site_t own;
+    http_conn_t conn;
+    http_response_t res;
+    char target[32], *value = noise(32000, 3);
+    CU_ASSERT_EQUAL_FATAL(site_start(&own, TEMP_DIR_IN_MEMORY, extra), 0);
+    site_open(&own, &conn);
+    int worker = worker_cost_find(&conn, own.server.pid);
+    for (int i = 0; i != SEGMENTS; ++i) {
+        snprintf(target, sizeof(target), "/v1/kv/%d", i);
+        CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", target, NULL, value, 32000), 201);
+    }
+    free(value);
+    exchange(&conn, "GET", "/v1/stats", NULL, NULL, 0, &res);
+    json_t *json = json_loadb(res.body, res.body_bytes, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *segments = json_object_get(json, "segments");
+    CU_ASSERT(json_array_size(segments) >= SEGMENTS);
+    CU_ASSERT_EQUAL(stat_of(json_array_get(segments, SEGMENTS / 2), "bytes") -
+                        stat_of(json_array_get(segments, SEGMENTS / 2), "dead_bytes"),
+                    stat_of(json_array_get(segments, SEGMENTS / 2), "live_bytes"));
+    json_decref(json);
+    http_response_dispose(&res);
+    costed_t request = {"GET", "/v1/stats", NULL, 0, 200};
+    worker_cost_t cost = worker_cost_of(&conn, own.server.pid, worker, &request);
+    printf("\n    %.2f ms of the event loop ", (double)cost.worker_ns / 1e6);
+    CU_ASSERT(WORKER_COST_MEANS_NOTHING || cost.worker_ns < 2000000);
+    http_close(&conn);
+    CU_ASSERT_EQUAL(site_end(&own), 0);
+}
+
 void suite_http_figures(void)
 {
     CU_pSuite s = CU_add_suite("http_figures: /metrics beside /v1/stats", start, end);
     CU_add_test(s, "both say the same", both_say_the_same);
     CU_add_test(s, "no figure is in one of them alone", none_is_in_one_alone);
+    CU_add_test(s, "a thousand segments do not hold up the others",
+                a_thousand_segments_do_not_hold_up_the_others);
 }
