@@ -3,6 +3,8 @@
  */
 #include "storage/residency.h"
 
+#include <assert.h>
+
 #include "storage/os.h"
 
 /** ticks are this long; a stamp is believed for FRESH_TICKS of them */
@@ -14,39 +16,72 @@ static uint32_t now_tick(void)
     return (uint32_t)(cairn_os->coarse_ms() / TICK_MS) + FRESH_TICKS + 1; /* 0 is never fresh */
 }
 
-bool cairn_residency_is_fresh(const cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
+static uint64_t block_before(uint64_t offset)
+{
+    return offset / CAIRN_BLOCK_BYTES;
+}
+
+static uint64_t block_after(uint64_t offset)
+{
+    return (offset + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES;
+}
+
+/** acquire: pairs with the writer's release after it has written */
+static uint64_t written(const cairn_segment_t *segment)
+{
+    return atomic_load_explicit(&segment->written, memory_order_acquire);
+}
+
+/** from block `first` up to, without it, block `end` */
+static bool are_fresh(const cairn_segment_t *segment, uint64_t first, uint64_t end)
 {
     uint32_t now = now_tick();
-    for (uint64_t b = offset / CAIRN_BLOCK_BYTES; b <= (offset + bytes - 1) / CAIRN_BLOCK_BYTES;
-         ++b)
+    for (uint64_t b = first; b < end; ++b)
         if (now - atomic_load_explicit(&segment->stamps[b], memory_order_relaxed) > FRESH_TICKS)
             return false;
     return true;
 }
 
-void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
+static void stamp(cairn_segment_t *segment, uint64_t first, uint64_t end)
 {
     uint32_t now = now_tick();
-    for (uint64_t b = offset / CAIRN_BLOCK_BYTES; b <= (offset + bytes - 1) / CAIRN_BLOCK_BYTES;
-         ++b)
+    for (uint64_t b = first; b < end; ++b)
         if (atomic_load_explicit(&segment->stamps[b], memory_order_relaxed) != now)
             atomic_store_explicit(&segment->stamps[b], now, memory_order_relaxed);
 }
 
+void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
+{
+    uint64_t end = offset + bytes;
+    /* nothing lies behind the last record yet */
+    stamp(segment, block_after(offset),
+          end == written(segment) ? block_after(end) : block_before(end));
+}
+
 bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
 {
-    if (cairn_residency_is_fresh(segment, offset, bytes))
+    uint64_t first = block_before(offset), end = block_after(offset + bytes);
+    if (are_fresh(segment, first, end))
         return true;
-    uint64_t first = offset / CAIRN_BLOCK_BYTES * CAIRN_BLOCK_BYTES;
-    uint64_t end = (offset + bytes + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES * CAIRN_BLOCK_BYTES;
-    /* behind the records there may be no file any more, or pages that nobody has read yet. Acquire:
-     * pairs with the writer's release after it has written */
-    uint64_t written = atomic_load_explicit(&segment->written, memory_order_acquire);
-    if (end > written)
-        end = written;
-    if (cairn_os->is_resident(segment->map + first, end - first)) {
-        cairn_residency_stamp(segment, offset, bytes);
+    /* behind the records there may be no file any more, or pages that nobody has read yet */
+    uint64_t from = first * CAIRN_BLOCK_BYTES, to = end * CAIRN_BLOCK_BYTES;
+    uint64_t written_to = written(segment);
+    if (to > written_to)
+        to = written_to;
+    if (cairn_os->is_resident(segment->map + from, to - from)) {
+        stamp(segment, first, end);
         return true;
     }
     return cairn_os->is_resident(segment->map + offset, bytes);
+}
+
+bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
+{
+    uint64_t first = block_after(offset), end = block_before(offset + bytes);
+    uint64_t first_at = first * CAIRN_BLOCK_BYTES, end_at = end * CAIRN_BLOCK_BYTES;
+    assert(first < end);
+    return are_fresh(segment, first, end) &&
+           (first_at == offset || cairn_residency_check(segment, offset, first_at - offset)) &&
+           (end_at == offset + bytes ||
+            cairn_residency_check(segment, end_at, offset + bytes - end_at));
 }

@@ -269,7 +269,7 @@ static cairn_err_t check_body(cairn_segment_t *segment, const cairn_record_t *r,
     if (is_loaded)
         return CAIRN_OK;
     if (bytes > CAIRN_LARGE_BYTES)
-        return cairn_residency_is_fresh(segment, offset, bytes) ? CAIRN_OK : CAIRN_ERR_COLD;
+        return cairn_residency_is_verified(segment, offset, bytes) ? CAIRN_OK : CAIRN_ERR_COLD;
     if (!cairn_residency_check(segment, offset, bytes))
         return CAIRN_ERR_COLD;
     return cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
@@ -377,7 +377,7 @@ static cairn_err_t peek(cairn_store_t *store, const cairn_key_t *key, bool whole
         return CAIRN_OK;
     cairn_segment_t *segment = cairn_space_segment(store->space, *loc);
     uint64_t offset = cairn_segment_offset(segment, *loc), bytes = seen->bytes;
-    bool is_there = bytes > CAIRN_LARGE_BYTES ? cairn_residency_is_fresh(segment, offset, bytes)
+    bool is_there = bytes > CAIRN_LARGE_BYTES ? cairn_residency_is_verified(segment, offset, bytes)
                                               : cairn_residency_check(segment, offset, bytes);
     return is_there ? CAIRN_OK : CAIRN_ERR_COLD;
 }
@@ -423,6 +423,9 @@ void cairn_value_unpin(const cairn_value_t *value)
 
 /* ---------------------------------------------------------------- loading */
 
+/** what is brought in of a record before its head says how long it is */
+#define LOAD_GUESS_BYTES 4096
+
 typedef struct st_load_job_t {
     cairn_job_t super;
     cairn_load_t *load;
@@ -456,7 +459,9 @@ cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset)
 {
     const cairn_record_t *r = (const cairn_record_t *)(segment->map + offset);
     uint64_t available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
-    cairn_err_t err = bring_in(segment, offset, CAIRN_RECORD_HEAD_BYTES);
+    /* mostly all of a small record in one read, though it lies in two pages */
+    cairn_err_t err =
+        bring_in(segment, offset, available < LOAD_GUESS_BYTES ? available : LOAD_GUESS_BYTES);
     if (err != CAIRN_OK)
         return err;
     /* not yet to be believed, but enough to know how far to read before checking */

@@ -290,6 +290,13 @@ static void cold_values_are_loaded(void)
     fixture_dispose(&f);
 }
 
+static uint64_t loads_of(const fixture_t *f)
+{
+    cairn_store_stats_t stats;
+    cairn_store_stats(f->store, &stats);
+    return stats.loads;
+}
+
 /* the real system on another day, counting who asks what is in memory */
 static _Atomic uint64_t days_later_ms, residency_questions;
 
@@ -302,6 +309,66 @@ static bool counted_is_resident(const void *base, size_t bytes)
 {
     ++residency_questions;
     return cairn_os_real.is_resident(base, bytes);
+}
+
+/* a machine in whose memory is what was brought in, and nothing else */
+static struct {
+    uintptr_t from, to;
+} brought_in[16];
+static size_t brought_in_count;
+
+static int noted_populate(const void *base, size_t bytes)
+{
+    if (brought_in_count == sizeof(brought_in) / sizeof(brought_in[0]))
+        return -1;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)base;
+    brought_in[brought_in_count].from = at / page * page;
+    brought_in[brought_in_count++].to = (at + bytes + page - 1) / page * page;
+    return cairn_os_real.populate(base, bytes);
+}
+
+static bool was_brought_in(const void *base, size_t bytes)
+{
+    uintptr_t at = (uintptr_t)base;
+    for (size_t i = 0; i < brought_in_count; ++i)
+        if (at >= brought_in[i].from && at + bytes <= brought_in[i].to)
+            return true;
+    return false;
+}
+
+/* to take a page for loaded because one near it was would stall an event loop */
+static void neighbours_of_what_is_loaded_are_cold(void)
+{
+    static cairn_os_t os;
+    fixture_t f;
+    os = cairn_os_real;
+    os.coarse_ms = later_ms;
+    os.populate = noted_populate;
+    os.is_resident = was_brought_in;
+    cairn_os = &os;
+    days_later_ms = 0;
+    brought_in_count = 0;
+    fixture_start(&f, TEMP_DIR_IN_MEMORY);
+    fixture_put_filled(&f, text("before"), 1000, 1, CAIRN_SYNC);
+    fixture_put_filled(&f, text("filler 1"), 12000, 2, CAIRN_SYNC);
+    fixture_put_filled(&f, text("loaded"), 1000, 3, CAIRN_SYNC);
+    fixture_put_filled(&f, text("filler 2"), 12000, 4, CAIRN_SYNC);
+    fixture_put_filled(&f, text("behind"), 1000, 5, CAIRN_SYNC);
+    days_later_ms = 100000;
+    uint64_t loads = loads_of(&f);
+    CU_ASSERT(fixture_has_filled(&f, text("loaded"), 1000, 3));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 1);
+    CU_ASSERT(fixture_has_filled(&f, text("before"), 1000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 2);
+    CU_ASSERT(fixture_has_filled(&f, text("behind"), 1000, 5));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 3);
+    /* now they are there, each by itself */
+    CU_ASSERT(fixture_has_filled(&f, text("before"), 1000, 1));
+    CU_ASSERT(fixture_has_filled(&f, text("loaded"), 1000, 3));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 3);
+    fixture_dispose(&f);
+    days_later_ms = 0;
+    cairn_os = &cairn_os_real;
 }
 
 /** the end of a sealed file is no whole block, and behind it there is no file any more */
@@ -330,6 +397,38 @@ static void hot_reads_seldom_ask_the_kernel(void)
         CU_ASSERT(fixture_has_filled(&f, text("sealed"), 3000, 1));
     CU_ASSERT(residency_questions >= 1 && residency_questions < 20);
     fixture_dispose(&f);
+    cairn_os = &cairn_os_real;
+}
+
+static bool nothing_is_resident(const void *base, size_t bytes)
+{
+    (void)base;
+    (void)bytes;
+    ++residency_questions;
+    return false;
+}
+
+/* what is written today says nothing of what was written before it into the same block */
+static void writing_does_not_make_old_neighbours_hot(void)
+{
+    static cairn_os_t os;
+    fixture_t f;
+    os = cairn_os_real;
+    os.coarse_ms = later_ms;
+    os.is_resident = nothing_is_resident;
+    cairn_os = &os;
+    days_later_ms = 0;
+    fixture_start(&f, TEMP_DIR_IN_MEMORY);
+    fixture_put_filled(&f, text("old"), 1000, 1, CAIRN_SYNC);
+    days_later_ms = 100000;
+    fixture_put_filled(&f, text("new"), 1000, 2, CAIRN_SYNC);
+    residency_questions = 0;
+    uint64_t loads = loads_of(&f);
+    CU_ASSERT(fixture_has_filled(&f, text("old"), 1000, 1));
+    CU_ASSERT(residency_questions != 0);
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 1);
+    fixture_dispose(&f);
+    days_later_ms = 0;
     cairn_os = &cairn_os_real;
 }
 
@@ -374,6 +473,10 @@ void suite_store(void)
     CU_add_test(s, "the largest value that fits a segment is taken", the_largest_that_fits);
     CU_add_test(s, "many threads write and read at once", many_threads);
     CU_add_test(s, "cold values are loaded", cold_values_are_loaded);
+    CU_add_test(s, "the neighbours of what is loaded are cold",
+                neighbours_of_what_is_loaded_are_cold);
+    CU_add_test(s, "writing does not make old neighbours hot",
+                writing_does_not_make_old_neighbours_hot);
     CU_add_test(s, "hot reads seldom ask the kernel", hot_reads_seldom_ask_the_kernel);
     CU_add_test(s, "peek finds nothing to wait for in memory",
                 peek_says_what_a_write_would_wait_for);
