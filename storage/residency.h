@@ -1,8 +1,8 @@
 /*
  * storage/residency.h - is this piece of a segment in memory, so that an event loop may touch it?
  *
- * A stamp per block of CAIRN_BLOCK_BYTES says when all of it that is written was last known to be in
- * memory; a fresh stamp is believed, so a hot read costs one load. A record that was brought in
+ * A stamp per block of CAIRN_BLOCK_BYTES says when all of it that is written was last known to be
+ * in memory; a fresh stamp is believed, so a hot read costs one load. A record that was brought in
  * says nothing of its neighbours in the block: it stamps only the blocks that are wholly its own.
  *
  * A record larger than CAIRN_LARGE_BYTES has at least one such block, which its head does not touch
@@ -18,8 +18,8 @@
 #define CAIRN_LARGE_BYTES (3 * (uint64_t)CAIRN_BLOCK_BYTES)
 
 /**
- * Whether a record of more than CAIRN_LARGE_BYTES has been brought in and verified a moment ago, and
- * its ends, in blocks that it shares, are in memory too.
+ * Whether a record of more than CAIRN_LARGE_BYTES has been brought in and verified a moment ago,
+ * and its ends, in blocks that it shares, are in memory too.
  */
 bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
 
