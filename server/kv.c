@@ -164,6 +164,12 @@ void cairn_kv_delete(h2o_req_t *req, const cairn_key_t *key)
         queue(req, CAIRN_WRITE_DELETE, key, nothing, nothing, &asked);
 }
 
+/** `curl -C` sends the rest of a file so: taken for the whole, it would be all there is of it */
+static bool is_partial(const h2o_req_t *req)
+{
+    return h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_RANGE, -1) >= 0;
+}
+
 /** PUT and append: a value with what is stored beside it */
 static void put_body(h2o_req_t *req, const cairn_key_t *key, cairn_write_op_t op)
 {
@@ -173,6 +179,11 @@ static void put_body(h2o_req_t *req, const cairn_key_t *key, cairn_write_op_t op
     if (req->entity.base == NULL) {
         cairn_reply_problem(req, CAIRN_PROBLEM_LENGTH_REQUIRED,
                             "a body is needed: send Content-Length, 0 for an empty value");
+        return;
+    }
+    if (op == CAIRN_WRITE_PUT && is_partial(req)) {
+        cairn_reply_problem(req, CAIRN_PROBLEM_BAD_REQUEST,
+                            "a value is put whole: with Content-Range it is only a part");
         return;
     }
     if (check_value(req, value) && cairn_write_request_read(req, &asked) &&

@@ -98,6 +98,20 @@ static void a_header_twice(void)
     http_close(&conn);
 }
 
+static void a_part_of_a_value(void)
+{
+    /* RFC 9110, 14.5: `curl -C 2 -T file` sends what is behind the second byte */
+    static const char part[] = "Content-Range: bytes 2-3/4\r\n";
+    http_conn_t conn;
+    site_open(&site, &conn);
+    CU_ASSERT(exchange_is_problem(&conn, "PUT", "/v1/kv/p", part, "34", 400, "bad_request"));
+    CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/v1/kv/p", NULL, NULL, 0), 404);
+    exchange_version(&conn, "PUT", "/v1/kv/p", NULL, "1234", 201);
+    CU_ASSERT(exchange_is_problem(&conn, "PUT", "/v1/kv/p", part, "34", 400, "bad_request"));
+    CU_ASSERT(exchange_gives(&conn, "/v1/kv/p", "1234"));
+    http_close(&conn);
+}
+
 /* ---------------------------------------------------------------- targets */
 
 static void whole_urls_as_targets(void)
@@ -130,5 +144,6 @@ void suite_http_spelling(void)
     CU_add_test(s, "a parameter without a value is not ignored", parameters_without_a_value);
     CU_add_test(s, "space around a header is no part of it", space_around_a_header);
     CU_add_test(s, "what may be sent once is refused twice", a_header_twice);
+    CU_add_test(s, "a part of a value is not taken for the whole", a_part_of_a_value);
     CU_add_test(s, "a whole URL is a target", whole_urls_as_targets);
 }
