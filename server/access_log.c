@@ -167,12 +167,14 @@ static void say(cairn_access_log_t *log, const char *what, int err)
         log->options.on_log(NULL, CAIRN_LOG_ERROR, line);
 }
 
-/* -1 and errno if it cannot be opened */
+/* -1 and errno if it cannot be opened: a pipe, too, that nobody reads, instead of waiting for one
+ */
 static int open_output(const char *file)
 {
     return strcmp(file, "-") == 0
                ? STDERR_FILENO
-               : open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+               : open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+                      0640);
 }
 
 static void use_output(cairn_access_log_t *log, int fd)

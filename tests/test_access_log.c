@@ -304,6 +304,45 @@ static void a_file_that_was_moved_is_left(void)
     unlink(scratch_file());
 }
 
+/* begins to read the pipe after a second and a half: until then who waits for a reader waits */
+static void *read_late(void *arg)
+{
+    int *fd = arg;
+
+    sleep_ms(1500);
+    *fd = open(scratch_file(), O_RDONLY | O_NONBLOCK);
+    return NULL;
+}
+
+static void a_pipe_that_nobody_reads_is_not_waited_for(void)
+{
+    cairn_access_log_options_t options = {.format = CAIRN_ACCESS_LOG_COMMON,
+                                          .file = scratch_file(),
+                                          .ring_count = 1,
+                                          .on_log = count_said};
+    char errmsg[1024] = "";
+    cairn_access_log_t *log = open_log(scratch_file(), 1, 0), *none = NULL;
+    pthread_t reader;
+    int fd = -1;
+
+    unlink(scratch_file());
+    CU_ASSERT_EQUAL_FATAL(mkfifo(scratch_file(), 0600), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&reader, NULL, read_late, &fd), 0);
+    int64_t began_ms = monotonic_ms();
+    CU_ASSERT_FALSE(cairn_access_log_open(&none, &options, errmsg, sizeof(errmsg)));
+    CU_ASSERT_PTR_NOT_NULL(strstr(errmsg, "No such device or address"));
+    /* nor when it has come in the place of the file: lines go where they went */
+    said_count = 0;
+    cairn_access_log_reopen(log);
+    add_numbered(log, 0, 0);
+    CU_ASSERT_EQUAL(cairn_access_log_close(log), 0);
+    CU_ASSERT_EQUAL(said_count, 1);
+    CU_ASSERT_TRUE(monotonic_ms() - began_ms < 1000);
+    pthread_join(reader, NULL);
+    close(fd);
+    unlink(scratch_file());
+}
+
 static void a_file_that_cannot_be_opened_is_an_error(void)
 {
     int status;
@@ -516,6 +555,8 @@ void suite_access_log(void)
     CU_add_test(s, "a full ring drops and counts", a_full_ring_drops_and_counts);
     CU_add_test(s, "a full disk is said once and counted", a_full_disk_is_said_once_and_counted);
     CU_add_test(s, "a file that was moved is left", a_file_that_was_moved_is_left);
+    CU_add_test(s, "a pipe that nobody reads is not waited for",
+                a_pipe_that_nobody_reads_is_not_waited_for);
     CU_add_test(s, "a file that cannot be opened is an error",
                 a_file_that_cannot_be_opened_is_an_error);
     CU_add_test(s, "every kind of request is a line", every_kind_of_request_is_a_line);
