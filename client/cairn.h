@@ -312,6 +312,9 @@ typedef struct st_cairn_client_list_t {
     unsigned page;    /* keys fetched at a time; 0: 1,000 */
     bool with_values; /* cairn_list() only: their values too */
     bool with_meta;   /* all that is stored beside a value too */
+    /* where a damaged record hides a key that nobody can name, NULL fails; else the others are
+     * told, and this is set */
+    bool *left_out;
 } cairn_client_list_t;
 
 /** Calls back for every live key in byte order, page by page. `which` may be NULL. */

@@ -206,6 +206,7 @@ int cli_export(cli_t *cli)
     const char *target = cli->arg_count != 0 ? cli->args[0] : "-";
     const char *prefix = cli->values[CLI_PREFIX];
     export_t e = {.cli = cli, .root_fd = -1, .prefix_bytes = prefix != NULL ? strlen(prefix) : 0};
+    bool left_out = false;
     if (cli_has(cli, CLI_JSON) && strcmp(target, "-") == 0)
         return cli_usage_error(cli, "--json needs a file or a directory: values go to standard "
                                     "output as it is, as JSON");
@@ -218,10 +219,11 @@ int cli_export(cli_t *cli)
                                 .prefix_bytes = e.prefix_bytes,
                                 .page = PAGE_KEYS,
                                 .with_values = true,
-                                .with_meta = e.lines != NULL};
+                                .with_meta = e.lines != NULL,
+                                .left_out = cli_has(cli, CLI_PARTIAL) ? &left_out : NULL};
     cairn_client_err_t err = cairn_list(cli->db, &list, take_entry, &e);
     if (e.status == CLI_OK)
-        e.status = cli_result(cli, cli->db, err);
+        e.status = cli_result_of_list(cli, err, left_out);
     close_target(&e, target);
     cli_progress_end(&e.progress);
     if (cli_has(cli, CLI_JSON))

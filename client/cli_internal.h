@@ -44,6 +44,7 @@
     X(LIMIT, "limit", "N", "so many at most")                                                      \
     X(LONG, "long", NULL, "versions, sizes and expiry too")                                        \
     X(VALUES, "values", NULL, "values too")                                                        \
+    X(PARTIAL, "partial", NULL, "go on where a damaged record hides a key that nobody can name")   \
     X(SINCE, "since", "VERSION", "what changed after this version; 0 from the beginning")          \
     X(ONCE, "once", NULL, "end when all there is has been told")                                   \
     X(JOBS, "jobs", "N", "connections that work side by side (4)")                                 \
@@ -121,6 +122,8 @@ int cli_failure(const cli_t *cli, const char *format, ...) __attribute__((format
 
 /** What the handle's last call came to, as an exit status; prints its message if it is an error. */
 int cli_result(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err);
+/** The same for a list that was to be partial, if --partial was given. */
+int cli_result_of_list(const cli_t *cli, cairn_client_err_t err, bool left_out);
 /** The same for what a line of a file asked for; `name` NULL or `line` 0 where there is none. */
 int cli_result_of_line(const cli_t *cli, cairn_client_t *db, cairn_client_err_t err,
                        const char *name, uint64_t line);

@@ -82,25 +82,41 @@ static bool take_range(const cli_t *cli, const char *prefix, cairn_client_list_t
     return cli_number(cli, CLI_LIMIT, &list->limit);
 }
 
+int cli_result_of_list(const cli_t *cli, cairn_client_err_t err, bool left_out)
+{
+    if (err != CAIRN_CLIENT_OK || !left_out)
+        return cli_result(cli, cli->db, err);
+    return cli_failure(cli, "keys may be missing: there are damaged records, and nothing proves of "
+                            "which keys");
+}
+
 int cli_ls(cli_t *cli)
 {
     cairn_client_list_t list;
+    bool left_out = false;
     const char *prefix = cli->arg_count != 0 ? cli->args[0] : cli->values[CLI_PREFIX];
     if (!take_range(cli, prefix, &list))
         return CLI_USAGE;
+    if (cli_has(cli, CLI_PARTIAL))
+        list.left_out = &left_out;
     cli_catch_signals();
-    return cli_result(cli, cli->db, cairn_list(cli->db, &list, print_entry, cli));
+    cairn_client_err_t err = cairn_list(cli->db, &list, print_entry, cli);
+    return cli_result_of_list(cli, err, left_out);
 }
 
 int cli_scan(cli_t *cli)
 {
     cairn_client_list_t list;
+    bool left_out = false;
     if (!take_range(cli, cli->values[CLI_PREFIX], &list))
         return CLI_USAGE;
     list.contains = cli->args[0];
     list.contains_bytes = strlen(cli->args[0]);
+    if (cli_has(cli, CLI_PARTIAL))
+        list.left_out = &left_out;
     cli_catch_signals();
-    return cli_result(cli, cli->db, cairn_scan(cli->db, &list, print_entry, cli));
+    cairn_client_err_t err = cairn_scan(cli->db, &list, print_entry, cli);
+    return cli_result_of_list(cli, err, left_out);
 }
 
 /* ---------------------------------------------------------------- watch */

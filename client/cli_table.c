@@ -75,14 +75,15 @@ const cli_command_t cli_commands[] = {
      "  cairn ls\n"
      "  cairn ls photos/ --long --limit 20\n"
      "  cairn ls --json | jq -r .key\n",
-     LIST_OPTIONS | CLI_BIT(AFTER) | CLI_BIT(LONG) | CLI_BIT(VALUES), 0, 1, cli_ls},
+     LIST_OPTIONS | CLI_BIT(AFTER) | CLI_BIT(LONG) | CLI_BIT(VALUES) | CLI_BIT(PARTIAL), 0, 1,
+     cli_ls},
     {"scan", "TEXT [--prefix TEXT] [--limit N] [--json]",
      "find values that contain a text, by reading them all",
      "The slow way, in no order: it walks through everything that is stored. A key that is known is\n"
      "found at once with get.\n"
      "\n"
      "  cairn scan 'needle' --prefix logs/\n",
-     LIST_OPTIONS, 1, 1, cli_scan},
+     LIST_OPTIONS | CLI_BIT(PARTIAL), 1, 1, cli_scan},
     {"watch", "[PREFIX] [--since VERSION] [--values] [--once] [--json]",
      "print what changes, as it happens",
      "Goes on over breaks and restarts of the server, until Ctrl-C. Without --since it begins now;\n"
@@ -118,7 +119,8 @@ const cli_command_t cli_commands[] = {
      "  cairn export backup.ndjson\n"
      "  cairn export --prefix www/ ./public/\n"
      "  cairn export | gzip >dump.ndjson.gz\n",
-     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(PREFIX) | CLI_BIT(QUIET), 0, 1, cli_export},
+     CLI_CONNECTION | CLI_BIT(JSON) | CLI_BIT(PREFIX) | CLI_BIT(QUIET) | CLI_BIT(PARTIAL), 0, 1,
+     cli_export},
     {"snapshot", "[NAME] [--json]",
      "make a consistent copy of everything, at once",
      "The server links its files into snapshots/NAME of its data directory (NAME is the date\n"

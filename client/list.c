@@ -14,6 +14,7 @@ typedef struct st_walk_t {
     void *ctx;
     uint64_t left; /* keys still wanted; UINT64_MAX for all */
     bool is_over;  /* the callback has had enough */
+    bool *left_out;
 } walk_t;
 
 /** hands a line over; false if it is not as expected */
@@ -83,6 +84,8 @@ static cairn_client_err_t walk_pages(walk_t *walk)
         if (err != CAIRN_CLIENT_OK)
             return err;
         char *next = cairn_client_next_target(walk->db);
+        if (walk->left_out != NULL && cairn_client_header(walk->db, "Cairn-Left-Out") != NULL)
+            *walk->left_out = true;
         err = take_page(walk);
         if (err != CAIRN_CLIENT_OK || next == NULL || walk->is_over) {
             free(next);
@@ -98,7 +101,11 @@ static cairn_client_err_t run(cairn_client_t *db, const char *path,
                               void *ctx)
 {
     uint64_t page = which->page != 0 ? which->page : PAGE_DEFAULT;
-    walk_t walk = {db, on_entry, ctx, which->limit != 0 ? which->limit : UINT64_MAX, false};
+    walk_t walk = {.db = db,
+                   .on_entry = on_entry,
+                   .ctx = ctx,
+                   .left = which->limit != 0 ? which->limit : UINT64_MAX,
+                   .left_out = which->left_out};
     cairn_client_target(db, path, NULL, 0);
     if (which->prefix_bytes != 0)
         cairn_client_query(db, "prefix", which->prefix, which->prefix_bytes);
@@ -110,6 +117,8 @@ static cairn_client_err_t run(cairn_client_t *db, const char *path,
         cairn_client_query(db, "values", "true", strlen("true"));
     if (which->with_meta)
         cairn_client_query(db, "meta", "true", strlen("true"));
+    if (which->left_out != NULL)
+        cairn_client_query(db, "partial", "true", strlen("true"));
     cairn_client_query_number(db, "limit", page < walk.left ? page : walk.left);
     return walk_pages(&walk);
 }

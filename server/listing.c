@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "server/clock.h"
 #include "server/conn.h"
@@ -47,6 +48,7 @@ typedef struct st_listing_page_t {
     size_t limit;
     bool wants_values;
     bool wants_meta;            /* all that is stored beside a value */
+    bool is_partial;            /* what is damaged beyond recognition may be left out */
     cairn_listing_t listing;    /* where it stands */
     cairn_search_place_t place; /* or, of a scan, this */
     uint64_t began_ns;
@@ -111,8 +113,10 @@ static void look_ahead(page_t *page, cairn_listing_reader_t *reader)
 
 static void list_some(page_t *page)
 {
-    cairn_listing_options_t options = {
-        .prefix = page->prefix, .wants_values = page->wants_values, .entries_max = STEP_ENTRIES};
+    cairn_listing_options_t options = {.prefix = page->prefix,
+                                       .wants_values = page->wants_values,
+                                       .is_partial = page->is_partial,
+                                       .entries_max = STEP_ENTRIES};
     cairn_row_t row;
     cairn_listing_reader_t *reader = cairn_listing_begin(page->store, &page->listing, &options);
     page->err = CAIRN_ERR_NOMEM;
@@ -127,8 +131,10 @@ static void list_some(page_t *page)
 
 static void search_some(page_t *page)
 {
-    cairn_search_options_t options = {
-        .prefix = page->prefix, .contains = page->contains, .bytes_max = STEP_BYTES};
+    cairn_search_options_t options = {.prefix = page->prefix,
+                                      .contains = page->contains,
+                                      .is_partial = page->is_partial,
+                                      .bytes_max = STEP_BYTES};
     cairn_row_t row;
     cairn_search_t *search = cairn_search_begin(page->store, &page->place, &options);
     page->err = CAIRN_ERR_NOMEM;
@@ -165,8 +171,9 @@ static void add_link(page_t *page)
     cairn_bytes_t after = cairn_listing_after(&page->listing);
     size_t keys = page->prefix.count + page->contains.count + after.count;
     char *link = h2o_mem_alloc_pool(&req->pool, LINK_BYTES_MAX + 3 * keys);
-    int n = sprintf(link, "</v1/%s?limit=%zu%s%s", page->is_scan ? "scan" : "keys", page->limit,
-                    page->wants_values ? "&values=true" : "", page->wants_meta ? "&meta=true" : "");
+    int n = sprintf(link, "</v1/%s?limit=%zu%s%s%s", page->is_scan ? "scan" : "keys", page->limit,
+                    page->wants_values ? "&values=true" : "", page->wants_meta ? "&meta=true" : "",
+                    page->is_partial ? "&partial=true" : "");
     if (page->is_scan)
         n += sprintf(link + n, "&cursor=%" PRIu64, page->place.version);
     n += add_param(link + n, "after", after);
@@ -191,6 +198,29 @@ static void on_proceed(h2o_generator_t *super, h2o_req_t *req)
     send_piece((page_t *)super);
 }
 
+/** of a partial page, why keys may have been left out of it */
+static void add_left_out(page_t *page)
+{
+    cairn_err_t left_out = page->is_scan ? page->place.left_out : page->listing.left_out;
+    const char *code = cairn_problem_code(cairn_problem_of(left_out));
+    if (page->is_partial && left_out != CAIRN_OK)
+        h2o_add_header_by_str(&page->req->pool, &page->req->res.headers,
+                              H2O_STRLIT("cairn-left-out"), 0, "Cairn-Left-Out", code,
+                              strlen(code));
+}
+
+/** not a value: a record that hides a key */
+static void refuse(page_t *page)
+{
+    if (page->err == CAIRN_ERR_DAMAGED || page->err == CAIRN_ERR_IO)
+        cairn_reply_problem(page->req, cairn_problem_of(page->err),
+                            "a record %s, and nothing proves of which key: what is asked for might "
+                            "lack it. partial=true gives all the others",
+                            page->err == CAIRN_ERR_IO ? "cannot be read" : "is damaged");
+    else
+        cairn_reply_err(page->req, page->err);
+}
+
 static void reply(page_t *page)
 {
     h2o_req_t *req = page->req;
@@ -202,6 +232,7 @@ static void reply(page_t *page)
                    H2O_STRLIT("no-store"));
     if (page->result != CAIRN_LISTING_END)
         add_link(page);
+    add_left_out(page);
     if (cairn_method_is(req, "HEAD")) {
         cairn_reply_body(req, page->text.bytes, page->text.count);
         return;
@@ -225,7 +256,7 @@ static void on_worked(cairn_pending_job_t *job)
     bool has_failed = page->result == CAIRN_LISTING_FAILED;
     bool is_late = cairn_monotonic_ns() - page->began_ns >= PAGE_NS;
     if (has_failed && page->count == 0) {
-        cairn_reply_err(page->req, page->err);
+        refuse(page);
     } else if (has_failed || is_full(page) || page->result == CAIRN_LISTING_END || is_late) {
         reply(page); /* what failed is told to who asks for what comes next */
     } else if (cairn_conn_has_gone(cairn_conn_of(page->req))) {
@@ -249,7 +280,8 @@ static bool read_request(page_t *page)
     if (!cairn_list_request_prefix(req, &page->prefix) ||
         !cairn_list_request_limit(req, &page->limit) ||
         !cairn_write_request_flag(req, "values", &page->wants_values) ||
-        !cairn_write_request_flag(req, "meta", &page->wants_meta))
+        !cairn_write_request_flag(req, "meta", &page->wants_meta) ||
+        !cairn_write_request_flag(req, "partial", &page->is_partial))
         return false;
     if (page->is_scan) {
         h2o_iovec_t contains = {NULL, 0};

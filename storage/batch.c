@@ -73,20 +73,53 @@ void cairn_store_warm(cairn_store_t *store, const cairn_key_t *key, bool whole)
         wait_for(store, loc);
 }
 
-bool cairn_store_is_live(cairn_store_t *store, const cairn_segment_t *segment, uint64_t offset,
-                         const cairn_key_t *key, uint64_t version)
+/** a write being looked for where compaction may have moved it to */
+typedef struct st_moved_t {
+    cairn_space_t *space;
+    const cairn_segment_t *from;
+    uint64_t version; /* no two writes have the same */
+    const cairn_record_t *record;
+    cairn_segment_t *segment; /* of that */
+    uint64_t offset;
+    bool is_so;
+    bool is_damaged;
+} moved_t;
+
+static void look_for_version(void *ctx)
 {
-    cairn_probe_t probe = {.space = store->space, .key = key, .may_wait = true};
+    moved_t *m = ctx;
+    uint64_t written = atomic_load_explicit(&m->segment->written, memory_order_acquire);
+    m->is_damaged =
+        !cairn_record_head_is_valid(m->record, written - m->offset, m->segment->salt, m->offset);
+    m->is_so = m->is_damaged || m->record->version == m->version;
+}
+
+static bool is_moved_here(void *ctx, cairn_loc_t loc)
+{
+    moved_t *m = ctx;
+    m->segment = cairn_space_segment(m->space, loc);
+    /* in any other than a copy it is a newer write, or one of another key */
+    if (m->segment->generation <= m->from->generation || m->segment->first_version > m->version)
+        return false;
+    m->record = cairn_space_record(m->space, loc);
+    m->offset = cairn_segment_offset(m->segment, loc);
+    if (!cairn_guard_run(look_for_version, m))
+        m->is_so = m->is_damaged = true;
+    return m->is_so;
+}
+
+bool cairn_store_is_live(cairn_store_t *store, const cairn_segment_t *segment, uint64_t offset,
+                         const cairn_key_t *key, uint64_t version, bool *is_doubtful)
+{
+    moved_t moved = {.space = store->space, .from = segment, .version = version};
     cairn_loc_t here = cairn_segment_loc(segment, offset), loc;
-    cairn_record_t there;
+    *is_doubtful = false;
     if (cairn_index_find(store->index, key->hash, cairn_probe_is_at, &here, &loc))
         return true;
     cairn_store_warm(store, key, false);
-    if (!cairn_index_find(store->index, key->hash, cairn_probe_match, &probe, &loc))
-        return false;
-    return probe.fault != CAIRN_OK ||
-           !cairn_guard_copy(&there, cairn_space_record(store->space, loc), sizeof(there)) ||
-           there.version == version;
+    bool is_live = cairn_index_find(store->index, key->hash, is_moved_here, &moved, &loc);
+    *is_doubtful = is_live && moved.is_damaged;
+    return is_live;
 }
 
 /* ---------------------------------------------------------------- through the writer */

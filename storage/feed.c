@@ -210,7 +210,9 @@ static bool is_wanted(cairn_feed_reader_t *reader, const cairn_record_t *r)
         return false;
     }
     cairn_key_t key = cairn_store_key(reader->_store, cairn_record_key(r), r->key_bytes);
-    return cairn_store_is_live(reader->_store, reader->_segment, reader->_at, &key, r->version);
+    bool is_doubtful; /* even if it has been replaced, it was what the key had */
+    return cairn_store_is_live(reader->_store, reader->_segment, reader->_at, &key, r->version,
+                               &is_doubtful);
 }
 
 static cairn_err_t make_room(cairn_feed_reader_t *reader, size_t bytes)

@@ -21,15 +21,16 @@
 /** sorting so many records of the tail is a step of its own */
 #define SORTED_MAX 16384
 
-/** a table or a run, and where in it the step stands */
+/** a table, a run or the damaged records beside it, and where in it the step stands */
 typedef struct st_source_t {
     cairn_segment_t *segment;
-    cairn_keytable_t *table; /* NULL: it is a run */
+    cairn_keytable_t *table; /* NULL: it is another */
     cairn_keytable_cursor_t cursor;
-    const cairn_run_t *run;
-    size_t next;       /* in the run */
-    uint64_t run_end;  /* of the records it has */
-    uint8_t *key_room; /* of a run: the key, copied */
+    const cairn_run_t *run;     /* NULL: it is another */
+    const cairn_wound_t *wound; /* the next one */
+    size_t next;                /* in the run */
+    uint64_t run_end;           /* of the records it has */
+    uint8_t *key_room;          /* of a run: the key, copied */
     cairn_keytable_entry_t entry;
     cairn_bytes_t key;
 } source_t;
@@ -47,9 +48,10 @@ struct st_cairn_listing_reader_t {
     size_t source_count;
     source_t **heap; /* those that have more; the least key first, of one key the newest */
     size_t heap_count;
-    cairn_err_t err;   /* of the beginning */
-    bool is_paused;    /* the beginning was work enough for a step */
-    cairn_walk_t walk; /* at the record of the row */
+    cairn_err_t err;    /* of the beginning */
+    bool has_forgotten; /* a run that was damaged: the next step makes it anew */
+    bool is_paused;     /* the beginning was work enough for a step */
+    cairn_walk_t walk;  /* at the record of the row */
     cairn_room_t value;
     cairn_room_t meta;
     size_t key_bytes;
@@ -134,6 +136,28 @@ static cairn_err_t seek_in_run(cairn_listing_reader_t *reader, source_t *s, cair
     return next_of_run(reader, s);
 }
 
+/* ---------------------------------------------------------------- damaged records as sources */
+
+/** at no place where a record can be: so what the key has is looked up */
+static cairn_err_t next_of_wounds(source_t *s)
+{
+    if (s->wound == NULL)
+        return CAIRN_ERR_NOT_FOUND;
+    s->entry = (cairn_keytable_entry_t){.expiry = (uint64_t)CAIRN_RECORD_PUT << 48,
+                                        .key_bytes = (uint16_t)s->wound->key_bytes};
+    s->key = (cairn_bytes_t){s->wound->key, s->wound->key_bytes};
+    s->wound = s->wound->next;
+    return CAIRN_OK;
+}
+
+static cairn_err_t seek_in_wounds(source_t *s, cairn_bytes_t key)
+{
+    cairn_err_t err;
+    while ((err = next_of_wounds(s)) == CAIRN_OK && cairn_key_compare(s->key, key) < 0)
+        ;
+    return err;
+}
+
 /* ---------------------------------------------------------------- sources */
 
 /** what a table gives; one that turns out to be damaged is made anew, and meanwhile done without */
@@ -146,18 +170,31 @@ static cairn_err_t take_from_table(source_t *s, cairn_err_t err)
     return err;
 }
 
+/** what a run gives; a record of it that has been damaged since is found when it is made anew */
+static cairn_err_t take_from_run(cairn_listing_reader_t *reader, const source_t *s, cairn_err_t err)
+{
+    if (err != CAIRN_ERR_DAMAGED && err != CAIRN_ERR_IO)
+        return err;
+    cairn_runs_forget(&reader->store->runs, s->segment->salt);
+    reader->has_forgotten = true;
+    return err;
+}
+
 static cairn_err_t seek(cairn_listing_reader_t *reader, source_t *s)
 {
-    return s->table != NULL ? take_from_table(s, cairn_keytable_seek(&s->cursor, place_of(reader)))
-                            : seek_in_run(reader, s, place_of(reader));
+    if (s->table != NULL)
+        return take_from_table(s, cairn_keytable_seek(&s->cursor, place_of(reader)));
+    return s->run != NULL ? take_from_run(reader, s, seek_in_run(reader, s, place_of(reader)))
+                          : seek_in_wounds(s, place_of(reader));
 }
 
 static cairn_err_t advance(cairn_listing_reader_t *reader, source_t *s)
 {
     if (reader->entries_left != 0)
         --reader->entries_left;
-    return s->table != NULL ? take_from_table(s, cairn_keytable_next(&s->cursor))
-                            : next_of_run(reader, s);
+    if (s->table != NULL)
+        return take_from_table(s, cairn_keytable_next(&s->cursor));
+    return s->run != NULL ? take_from_run(reader, s, next_of_run(reader, s)) : next_of_wounds(s);
 }
 
 static bool is_before(const source_t *a, const source_t *b)
@@ -210,6 +247,15 @@ static bool is_elsewhere(const cairn_listing_reader_t *reader, const cairn_keyta
 
 /* ---------------------------------------------------------------- beginning */
 
+/** a listing never leaves keys out without saying so */
+static cairn_err_t allow_left_out(cairn_listing_reader_t *reader, const cairn_wounds_t *wounds)
+{
+    if (wounds == NULL || wounds->left_out == CAIRN_OK)
+        return CAIRN_OK;
+    reader->listing->left_out = wounds->left_out;
+    return reader->options->is_partial ? CAIRN_OK : wounds->left_out;
+}
+
 /** sorts the keys of what has no table; a large one is enough for a step */
 static cairn_err_t get_runs(cairn_listing_reader_t *reader, size_t *source_count)
 {
@@ -229,11 +275,12 @@ static cairn_err_t get_runs(cairn_listing_reader_t *reader, size_t *source_count
         }
         cairn_runs_t *runs = &reader->runs[reader->runs_count];
         err = cairn_runs_get(&reader->store->runs, reader->pinned.list[i], runs, &sorted);
-        if (err == CAIRN_OK) {
-            ++reader->runs_count;
-            *source_count += runs->count;
-            sorted_sum += sorted;
-        }
+        if (err != CAIRN_OK)
+            break;
+        ++reader->runs_count;
+        *source_count += runs->count + (runs->wounds != NULL);
+        sorted_sum += sorted;
+        err = allow_left_out(reader, runs->wounds);
     }
     return err;
 }
@@ -242,7 +289,7 @@ static cairn_err_t add_source(cairn_listing_reader_t *reader, const source_t *so
 {
     source_t *s = &reader->sources[reader->source_count++];
     *s = *source;
-    if (s->table == NULL && (s->key_room = cairn_os->alloc(CAIRN_KEY_BYTES_MAX)) == NULL)
+    if (s->run != NULL && (s->key_room = cairn_os->alloc(CAIRN_KEY_BYTES_MAX)) == NULL)
         return CAIRN_ERR_NOMEM;
     cairn_err_t err = seek(reader, s);
     if (err == CAIRN_OK)
@@ -258,6 +305,8 @@ static cairn_err_t add_runs(cairn_listing_reader_t *reader, cairn_segment_t *seg
         source_t source = {.segment = segment, .run = runs->list[i], .run_end = runs->end};
         err = add_source(reader, &source);
     }
+    if (err == CAIRN_OK && runs->wounds != NULL)
+        err = add_source(reader, &(source_t){.segment = segment, .wound = runs->wounds->first});
     return err;
 }
 
@@ -306,9 +355,11 @@ static cairn_err_t begin(cairn_listing_reader_t *reader)
     return add_sources(reader);
 }
 
-/** whether what failed was a table, which the next step does without */
-static bool has_lost_a_table(const cairn_listing_reader_t *reader)
+/** whether what failed was a table or a run, which the next step does without or makes anew */
+static bool has_lost_a_source(const cairn_listing_reader_t *reader)
 {
+    if (reader->has_forgotten)
+        return true;
     for (size_t i = 0; i < reader->source_count; ++i) {
         const cairn_keytable_t *table = reader->sources[i].table;
         if (table != NULL && atomic_load_explicit(&table->is_damaged, memory_order_relaxed))
@@ -431,7 +482,7 @@ static cairn_listing_result_t fail(cairn_listing_reader_t *reader, cairn_err_t f
                                    cairn_err_t *err)
 {
     *err = failure;
-    return has_lost_a_table(reader) ? CAIRN_LISTING_PAUSED : CAIRN_LISTING_FAILED;
+    return has_lost_a_source(reader) ? CAIRN_LISTING_PAUSED : CAIRN_LISTING_FAILED;
 }
 
 cairn_listing_result_t cairn_listing_next(cairn_listing_reader_t *reader, cairn_row_t *row,

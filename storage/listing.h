@@ -9,6 +9,10 @@
  * A key that stays while it is listed is given exactly once, with a version it had meanwhile,
  * whatever is written beside it; one that comes or goes may or may not be given.
  *
+ * Where a record is damaged in a segment that has no key table, its key is given with its error if
+ * it is proven all the same. Where it is not, nobody can name the key that may be missing: then a
+ * listing fails, unless it is content to be partial.
+ *
  * Threads: inside a job of cairn_store_run(): it may wait for the disk, and passes quiescent
  * states. A listing and its reader belong to one thread at a time.
  */
@@ -19,6 +23,8 @@
 
 /** where a listing stands: before the first key that is not less than this */
 typedef struct st_cairn_listing_t {
+    /* of a partial one: OK; DAMAGED, IO: keys that nobody can name may have been left out */
+    cairn_err_t left_out;
     bool is_after; /* this is a key that has been dealt with, and a zero: what follows it at once */
     size_t count;
     uint8_t bytes[CAIRN_KEY_BYTES_MAX + 1];
@@ -47,6 +53,7 @@ typedef enum en_cairn_listing_result_t {
 typedef struct st_cairn_listing_options_t {
     cairn_bytes_t prefix; /* only keys that begin so */
     bool wants_values;
+    bool is_partial;    /* keys that nobody can name may be left out */
     size_t entries_max; /* of tables and runs, live or not, to be looked at in a step */
 } cairn_listing_options_t;
 

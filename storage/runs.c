@@ -35,6 +35,8 @@ void cairn_runs_release(cairn_runs_t *runs)
 {
     for (size_t i = 0; i < runs->count; ++i)
         release_run(runs->list[i]);
+    cairn_wounds_release(runs->wounds);
+    runs->wounds = NULL;
     runs->count = 0;
 }
 
@@ -44,6 +46,8 @@ static void copy_runs(cairn_runs_t *to, const cairn_runs_t *from)
     for (size_t i = 0; i < to->count; ++i)
         /* relaxed: who copies has a reference, or the lock of who has */
         atomic_fetch_add_explicit(&to->list[i]->references, 1, memory_order_relaxed);
+    if (to->wounds != NULL)
+        atomic_fetch_add_explicit(&to->wounds->references, 1, memory_order_relaxed);
 }
 
 /* ---------------------------------------------------------------- sorting */
@@ -110,19 +114,38 @@ static cairn_err_t merge(cairn_runs_t *runs, const cairn_segment_t *segment)
     return err;
 }
 
-/** the places of records behind those that are in runs */
-static cairn_err_t collect(cairn_segment_t *segment, uint64_t from, uint64_t end,
+/** goes on behind what is damaged; once for all that is found of it, the wounds become a copy */
+static cairn_err_t note_damage(cairn_wounds_t **found, const cairn_runs_t *runs, cairn_walk_t *walk,
+                               cairn_err_t err)
+{
+    return *found != NULL || cairn_wounds_copy(found, runs->wounds)
+               ? cairn_wounds_add(found, walk, err)
+               : CAIRN_ERR_NOMEM;
+}
+
+/** the places of records behind those that are in runs; what is damaged among them is noted */
+static cairn_err_t collect(cairn_runs_t *runs, cairn_segment_t *segment, uint64_t end,
                            cairn_keyplace_t *places, size_t *count)
 {
     cairn_walk_t walk;
-    cairn_err_t err;
+    cairn_wounds_t *found = NULL;
+    cairn_err_t err, noted = CAIRN_OK;
     *count = 0;
-    cairn_walk_begin(&walk, segment, from, end);
-    for (; (err = cairn_walk_look(&walk)) == CAIRN_OK; cairn_walk_step(&walk)) {
+    cairn_walk_begin(&walk, segment, runs->end, end);
+    while (noted == CAIRN_OK && (err = cairn_walk_look(&walk)) != CAIRN_ERR_NOT_FOUND) {
+        if (err != CAIRN_OK) {
+            noted = note_damage(&found, runs, &walk, err);
+            continue;
+        }
         if (cairn_record_is_data(&walk.record))
             places[(*count)++].place = (cairn_place_t)(walk.at / CAIRN_RECORD_ALIGN);
+        cairn_walk_step(&walk);
     }
-    return err == CAIRN_ERR_NOT_FOUND ? CAIRN_OK : err;
+    if (found != NULL) {
+        cairn_wounds_release(runs->wounds);
+        runs->wounds = found;
+    }
+    return noted;
 }
 
 /** sorts what the runs do not have yet */
@@ -136,7 +159,7 @@ static cairn_err_t extend(cairn_runs_t *runs, cairn_segment_t *segment, uint64_t
     cairn_keyplace_t *places = cairn_os->alloc_pages(bytes); /* touched as far as there are any */
     if (places == NULL)
         return CAIRN_ERR_NOMEM;
-    cairn_err_t err = collect(segment, from, end, places, sorted);
+    cairn_err_t err = collect(runs, segment, end, places, sorted);
     runs->end = end;
     if (err == CAIRN_OK)
         err = add_run(runs, segment, places, *sorted);
@@ -203,11 +226,24 @@ cairn_err_t cairn_runs_get(cairn_runs_kept_t *kept, cairn_segment_t *segment, ca
     if (runs->end >= end)
         return CAIRN_OK;
     cairn_err_t err = extend(runs, segment, end, sorted);
-    if (err == CAIRN_OK)
+    /* what the disk could not read it may read the next time */
+    bool may_pass = runs->wounds != NULL && runs->wounds->left_out == CAIRN_ERR_IO;
+    if (err == CAIRN_OK && !may_pass)
         keep(kept, runs);
-    else
+    else if (err != CAIRN_OK)
         cairn_runs_release(runs);
     return err;
+}
+
+void cairn_runs_forget(cairn_runs_kept_t *kept, uint64_t salt)
+{
+    pthread_mutex_lock(&kept->mutex);
+    cairn_runs_t *found = find_locked(kept, salt);
+    if (found != NULL) {
+        cairn_runs_release(found);
+        *found = kept->list[--kept->count];
+    }
+    pthread_mutex_unlock(&kept->mutex);
 }
 
 static bool is_among(const cairn_segments_pinned_t *pinned, uint64_t salt)

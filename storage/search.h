@@ -16,12 +16,15 @@
 typedef struct st_cairn_search_options_t {
     cairn_bytes_t prefix;   /* only keys that begin so */
     cairn_bytes_t contains; /* only values that contain this; none: all of them */
+    bool is_partial;        /* writes that nobody can name may be left out */
     uint64_t bytes_max;     /* of the log, to be read in a step, and what is left of a record */
 } cairn_search_options_t;
 
 /** where a search stands; a plain value */
 typedef struct st_cairn_search_place_t {
     uint64_t version; /* all up to here has been met */
+    /* of a partial search: OK; DAMAGED, IO: writes that nobody can name may have been left out */
+    cairn_err_t left_out;
     /* a hint: in the segment of this salt, what comes next is not before this */
     uint64_t _salt;
     uint64_t _offset;
@@ -39,7 +42,8 @@ cairn_search_t *cairn_search_begin(cairn_store_t *store, cairn_search_place_t *p
 
 /**
  * The next value that contains them, with its value; and each that cannot be read, with the error,
- * since it might. ROW, END, PAUSED; FAILED, and `*err` says why the log cannot be read on.
+ * since it might. ROW, END, PAUSED; FAILED, and `*err` says why the log cannot be read on: there is
+ * a record of which not even the key is proven, and the search is not to be partial.
  */
 cairn_listing_result_t cairn_search_next(cairn_search_t *search, cairn_row_t *row,
                                          cairn_err_t *err);

@@ -59,11 +59,13 @@ cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_load
 
 /**
  * Whether the index points to the record that a walk looks at. Compaction may have moved it since
- * the segment was pinned, and then only the version tells. What cannot be read counts as live: it
- * is not passed over. Waits for the disk; a quiescent state.
+ * the segment was pinned, and then only the version tells. Where that cannot be read in the copy it
+ * counts as live, for it is not to be passed over, and is doubtful: it may have been replaced. What
+ * a newer write has replaced is not live, whether that can be read or not. Waits for the disk; a
+ * quiescent state.
  */
 bool cairn_store_is_live(cairn_store_t *store, const cairn_segment_t *segment, uint64_t offset,
-                         const cairn_key_t *key, uint64_t version);
+                         const cairn_key_t *key, uint64_t version, bool *is_doubtful);
 
 /** Brings a record in and verifies it. Waits for the disk; the segment stays meanwhile. */
 cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset);

@@ -3,10 +3,13 @@
  */
 #include "storage/walk.h"
 
+#include <string.h>
+
 #include "index/qsbr.h"
 #include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/residency.h"
+#include "storage/survey.h"
 
 /** the disk is waited for in pieces of this size */
 #define BRING_IN_BYTES ((uint64_t)1 << 20)
@@ -29,9 +32,12 @@ bool cairn_room_make(cairn_room_t *room, size_t bytes)
 
 void cairn_walk_begin(cairn_walk_t *walk, cairn_segment_t *segment, uint64_t at, uint64_t end)
 {
+    bool is_log = segment->generation == 0 && segment->first_version != 0;
     walk->segment = segment;
     walk->at = walk->_brought_in = at;
     walk->end = end;
+    walk->_version = is_log && at == CAIRN_SEGMENT_HEADER_BYTES ? segment->first_version - 1
+                                                                : CAIRN_WALK_NO_VERSION;
 }
 
 /** a fault on the map would read page by page, each a round trip to the disk. What cannot be read
@@ -112,6 +118,70 @@ cairn_err_t cairn_walk_look(cairn_walk_t *walk)
 void cairn_walk_step(cairn_walk_t *walk)
 {
     walk->at += cairn_record_bytes(&walk->record);
+    if (walk->segment->generation == 0)
+        walk->_version = walk->record.version; /* MARK and LINK have that of the write before */
+}
+
+/* ---------------------------------------------------------------- over what is damaged */
+
+/** the first version that can come behind what the survey stands behind */
+static uint64_t version_behind(cairn_survey_t *survey)
+{
+    cairn_survey_piece_t piece;
+    while (cairn_survey_next(survey, &piece)) {
+        if (piece.record == NULL || piece.key_only)
+            continue;
+        return cairn_record_is_data(piece.record) ? piece.record->version
+                                                  : piece.record->version + 1;
+    }
+    return CAIRN_WALK_NO_VERSION;
+}
+
+static cairn_walk_find_t survey(cairn_walk_t *walk, uint64_t *behind)
+{
+    cairn_survey_t survey;
+    cairn_survey_piece_t piece;
+    cairn_survey_init(&survey, walk->segment->map, walk->end, walk->segment->salt);
+    survey.at = walk->at;
+    *behind = CAIRN_WALK_NO_VERSION;
+    walk->_behind = walk->end; /* zeroes up to there are no records */
+    if (!cairn_survey_next(&survey, &piece))
+        return CAIRN_WALK_UNKNOWN;
+    walk->_behind = piece.end;
+    if (piece.record != NULL)
+        memcpy(&walk->record, piece.record,
+               CAIRN_RECORD_HEAD_BYTES + (size_t)piece.record->key_bytes +
+                   piece.record->meta_bytes);
+    if (piece.record != NULL && piece.key_only)
+        return CAIRN_WALK_KEY;
+    if (piece.record != NULL)
+        return cairn_record_is_data(&walk->record) ? CAIRN_WALK_RECORD : CAIRN_WALK_NO_WRITE;
+    *behind = version_behind(&survey);
+    /* a log has every version */
+    return walk->_version != CAIRN_WALK_NO_VERSION && walk->_version + 1 == *behind
+               ? CAIRN_WALK_NO_WRITE
+               : CAIRN_WALK_UNKNOWN;
+}
+
+cairn_walk_find_t cairn_walk_survey(cairn_walk_t *walk, uint64_t *behind)
+{
+    /* it may have to look far, and waits for the disk */
+    rcu_thread_offline();
+    cairn_walk_find_t found = survey(walk, behind);
+    rcu_thread_online();
+    bool is_known = walk->_version != CAIRN_WALK_NO_VERSION;
+    if (found == CAIRN_WALK_RECORD && walk->segment->generation == 0)
+        walk->_version = walk->record.version;
+    else if (found == CAIRN_WALK_KEY && is_known)
+        ++walk->_version;
+    else if (found == CAIRN_WALK_UNKNOWN)
+        walk->_version = CAIRN_WALK_NO_VERSION;
+    return found;
+}
+
+void cairn_walk_step_over(cairn_walk_t *walk)
+{
+    walk->at = walk->_brought_in = walk->_behind;
 }
 
 cairn_err_t cairn_walk_look_at(cairn_walk_t *walk, uint64_t at)

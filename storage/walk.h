@@ -17,6 +17,8 @@ typedef struct st_cairn_walk_t {
     uint64_t at;  /* where the record looked at begins */
     uint64_t end; /* of what may be looked at */
     uint64_t _brought_in;
+    uint64_t _version; /* up to which a log segment has been passed; CAIRN_WALK_NO_VERSION */
+    uint64_t _behind;  /* what a survey has found: where it ends */
     bool _is_lone; /* the record looked at has a place of its own: nothing behind it is wanted */
     union {        /* the record looked at: head, key and meta */
         cairn_record_t record;
@@ -47,6 +49,26 @@ cairn_err_t cairn_walk_look(cairn_walk_t *walk);
 
 /** Goes on behind the record looked at. */
 void cairn_walk_step(cairn_walk_t *walk);
+
+#define CAIRN_WALK_NO_VERSION UINT64_MAX
+
+/** what a survey finds where a record is damaged or cannot be read */
+typedef enum en_cairn_walk_find_t {
+    CAIRN_WALK_RECORD,   /* the head of a write and its key: walk->record has them */
+    CAIRN_WALK_KEY,      /* the key of one: walk->record has it, and nothing else that is proven */
+    CAIRN_WALK_NO_WRITE, /* that it was none */
+    CAIRN_WALK_UNKNOWN   /* nothing: there may have been writes */
+} cairn_walk_find_t;
+
+/**
+ * After a look that came to DAMAGED or IO: what is proven all the same of what is there.
+ * `*behind` becomes the first version that can come behind it; CAIRN_WALK_NO_VERSION if that is not
+ * known.
+ */
+cairn_walk_find_t cairn_walk_survey(cairn_walk_t *walk, uint64_t *behind);
+
+/** Goes on behind what a survey has found. */
+void cairn_walk_step_over(cairn_walk_t *walk);
 
 /**
  * Looks at one record somewhere in the segment, whose place is known; not for one after the other:

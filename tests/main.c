@@ -39,6 +39,7 @@ static const suite_t suites[] = {
     {"decide_model", suite_decide_model},
     {"keytable", suite_keytable},
     {"listing", suite_listing},
+    {"listing_damage", suite_listing_damage},
     {"http_listing", suite_http_listing},
     {"feed", suite_feed},
     {"feed_model", suite_feed_model},

@@ -22,6 +22,7 @@ void suite_decide_values(void);
 void suite_decide_model(void);
 void suite_keytable(void);
 void suite_listing(void);
+void suite_listing_damage(void);
 void suite_http_listing(void);
 void suite_feed(void);
 void suite_feed_model(void);
