@@ -53,6 +53,7 @@ static size_t find_next(const h2o_req_t *req, const cairn_conn_t *conn)
     size_t rest_bytes = (size_t)(head_end - rest);
     const char *next_rest = end_of_target(head_end + strlen("GET "), end);
     if (next_rest == NULL || (size_t)(end - next_rest) < rest_bytes ||
+        memcmp(rest, next_rest, strlen(" HTTP/1.1")) != 0 || /* not " http/1.1" */
         strncasecmp(rest, next_rest, rest_bytes) != 0)
         return 0;
     return (size_t)(next_rest - head_end) + rest_bytes;

@@ -137,8 +137,8 @@ static void add_any(line_of_requests_t *line, random_t *random, const char *head
 static void add_last(line_of_requests_t *line, random_t *random, const char *headers)
 {
     char text[512];
-    uint64_t kind = random_below(random, 8);
-    line->ends_in_error = kind <= 4;
+    uint64_t kind = random_below(random, 9);
+    line->ends_in_error = kind <= 5;
     switch (kind) {
     case 0: /* the library's own answer to a head that it cannot read */
         snprintf(text, sizeof(text), "GET /v1/kv/\x01 HTTP/1.1\r\n%s\r\n", headers);
@@ -161,6 +161,10 @@ static void add_last(line_of_requests_t *line, random_t *random, const char *hea
         snprintf(text, sizeof(text),
                  "GET /v1/kv/1 HTTP/1.1\r\n%sContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
                  headers);
+        add(line, text, "GET", 400, -1);
+        break;
+    case 5: /* small letters, which names of headers may be in, but not this */
+        snprintf(text, sizeof(text), "GET /v1/kv/1 http/1.1\r\n%s\r\n", headers);
         add(line, text, "GET", 400, -1);
         break;
     default: /* half a request */
