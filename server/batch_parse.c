@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "server/auth.h"
+#include "server/batch_line.h"
 #include "server/json_read.h"
 #include "server/meta_json.h"
 #include "server/units.h"
@@ -369,6 +370,29 @@ static bool is_blank(const char *text, size_t count)
     return at == count;
 }
 
+/** a write that is nothing out of the ordinary; false, and nothing has happened, if it is another
+ */
+static bool take_plain(parser_t *p, const char *text, size_t count)
+{
+    cairn_batch_line_t line;
+    const cairn_batch_limits_t *limits = p->limits;
+    if (!cairn_batch_line_read(text, count, &line) || line.op == CAIRN_WRITE_GET ||
+        line.key.count == 0 || line.key.count > CAIRN_KEY_BYTES_MAX ||
+        line.value.count > CAIRN_WRITE_COPY_BYTES || line.value.count > limits->value_bytes_max ||
+        !cairn_auth_allows_write(limits->token) ||
+        !cairn_auth_allows_key(limits->token, line.key.base, line.key.count))
+        return false;
+    cairn_key_t key = cairn_store_key(limits->store, line.key.base, line.key.count);
+    cairn_write_t *write = cairn_write_create(line.op, &key, (cairn_bytes_t){NULL, 0}, line.value);
+    if (write == NULL)
+        return false;
+    write->durability = limits->durability;
+    add_op(p->ops, p->line)->write = write;
+    p->ops->value_bytes += line.value.count;
+    p->ops->is_decided = true;
+    return true;
+}
+
 static bool take_line(parser_t *p, const char *text, size_t count)
 {
     json_error_t error;
@@ -377,6 +401,8 @@ static bool take_line(parser_t *p, const char *text, size_t count)
                "there are more operations than limits.batch_ops, %" PRIu64, p->limits->ops_max);
         return false;
     }
+    if (take_plain(p, text, count))
+        return true;
     json_t *json = cairn_json_read(text, count, &error);
     if (json == NULL && json_error_code(&error) == json_error_duplicate_key)
         return refuse(p, CAIRN_PROBLEM_BAD_JSON, "byte %d of the line: a member comes twice",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/batch_gets.h"
+#include "tests/batch_line_check.h"
 #include "tests/seed.h"
 #include "tests/store_fixture.h"
 #include "tests/suites.h"
@@ -199,11 +200,79 @@ static void changed_bodies_are_read_alike(void)
     close_store();
 }
 
+static void changed_lines_are_what_json_says(void)
+{
+    static const char *const lines[] = {
+        "{\"op\":\"put\",\"key\":\"k1\",\"value\":\"some value\"}",
+        "{\"op\": \"put\", \"key\": \"a\", \"value\": \"\"}\r",
+        " { \"op\" : \"delete\" , \"key\" : \"x y\" } ",
+        GET_A,
+    };
+    random_t random = random_from(seed_of_run(), 4712);
+    size_t rounds = is_soak() ? 20000000 : 100000, taken = 0;
+    for (size_t i = 0; i < rounds; ++i) {
+        char text[256];
+        const char *line = lines[random_below(&random, 4)];
+        size_t count = strlen(line);
+        memcpy(text, line, count);
+        for (uint64_t left = random_below(&random, 4); left != 0 && count != 0; --left)
+            change(&random, text, &count);
+        char *exact = malloc(count + 1);
+        memcpy(exact, text, count);
+        bool is_taken, is_alike = batch_line_is_as_json(exact, count, &is_taken);
+        if (!is_alike)
+            fprintf(stderr, "\n    seed %llu: %.*s", (unsigned long long)seed_of_run(), (int)count,
+                    text);
+        free(exact);
+        CU_ASSERT_FATAL(is_alike);
+        taken += is_taken;
+    }
+    CU_ASSERT(taken > rounds / 10 && taken < rounds - rounds / 10);
+}
+
+/* what a quick line must not get past */
+static void plain_writes_are_judged_like_others(void)
+{
+    static const struct {
+        const char *body;
+        cairn_problem_t problem; /* CAIRN_PROBLEM_COUNT: none */
+    } rows[] = {
+        {"{\"op\":\"put\",\"key\":\"shop/a\",\"value\":\"v\"}", CAIRN_PROBLEM_COUNT},
+        {"{\"op\":\"put\",\"key\":\"shop/a\",\"value\":\"\"}", CAIRN_PROBLEM_COUNT},
+        {"{\"op\":\"delete\",\"key\":\"shop/a\"}", CAIRN_PROBLEM_COUNT},
+        {"{\"op\":\"put\",\"key\":\"a\",\"value\":\"v\"}", CAIRN_PROBLEM_FORBIDDEN},
+        {"{\"op\":\"delete\",\"key\":\"a\"}", CAIRN_PROBLEM_FORBIDDEN},
+        {"{\"op\":\"put\",\"key\":\"\",\"value\":\"v\"}", CAIRN_PROBLEM_KEY_EMPTY},
+        {"{\"op\":\"put\",\"key\":\"shop/a\",\"value\":\"12345678901\"}",
+         CAIRN_PROBLEM_VALUE_TOO_LARGE},
+        {"{\"op\":\"put\",\"key\":\"shop/a\"}", CAIRN_PROBLEM_VALUE_MISSING},
+    };
+    cairn_config_token_t token = {.name = "t", .scope = CAIRN_SCOPE_WRITE, .prefix = "shop/"};
+    open_store();
+    cairn_batch_limits_t narrow = {
+        .ops_max = 1, .value_bytes_max = 10, .store = fixture.store, .token = &token};
+    for (int may_write = 1; may_write >= 0; --may_write) {
+        token.scope = may_write ? CAIRN_SCOPE_WRITE : CAIRN_SCOPE_READ;
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+            cairn_batch_ops_t ops = {.list = NULL};
+            cairn_batch_fault_t fault;
+            bool is_good = cairn_batch_parse((cairn_bytes_t){rows[i].body, strlen(rows[i].body)},
+                                             &narrow, &ops, &fault);
+            cairn_problem_t wanted = may_write ? rows[i].problem : CAIRN_PROBLEM_FORBIDDEN;
+            CU_ASSERT_EQUAL(is_good ? CAIRN_PROBLEM_COUNT : fault.problem, wanted);
+            cairn_batch_ops_dispose(&ops);
+        }
+    }
+    close_store();
+}
+
 void suite_batch_gets(void)
 {
-    CU_pSuite s = CU_add_suite("batch_gets: a body of plain gets, read at speed", NULL, NULL);
+    CU_pSuite s = CU_add_suite("batch_gets: lines that look as most do, read at speed", NULL, NULL);
     CU_add_test(s, "lines as most clients write them are taken", what_is_taken);
     CU_add_test(s, "limits are the same", limits_are_kept);
     CU_add_test(s, "so is what a token allows", a_token_narrows);
     CU_add_test(s, "changed bodies are read alike by both", changed_bodies_are_read_alike);
+    CU_add_test(s, "changed lines are what JSON says", changed_lines_are_what_json_says);
+    CU_add_test(s, "plain writes are judged like others", plain_writes_are_judged_like_others);
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "tests/batch_line_check.h"
 #include "tests/fuzz/fuzz.h"
 
 static cairn_store_t *open_store(void)
@@ -40,6 +41,18 @@ static void read_quickly(cairn_bytes_t body, const cairn_batch_limits_t *limits,
     cairn_batch_ops_dispose(&quick);
 }
 
+static void read_lines(const char *at, size_t count)
+{
+    const char *end = at + count;
+    while (at < end) {
+        bool is_taken;
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *line_end = newline != NULL ? newline : end;
+        MUST(batch_line_is_as_json(at, (size_t)(line_end - at), &is_taken));
+        at = line_end + 1;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     cairn_batch_limits_t limits = {.ops_max = 64, .value_bytes_max = 4096, .store = open_store()};
@@ -53,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         MUST(ops.count <= limits.ops_max);
     else
         MUST(fault.detail[0] != '\0');
+    read_lines((const char *)bytes, count);
     read_quickly(body, &limits, is_good ? &ops : NULL);
     cairn_batch_ops_dispose(&ops);
     return 0;
