@@ -40,7 +40,7 @@ typedef struct st_http_transport_t {
 
 struct st_http_conn_t {
     int fd;               /* -1 when there is no connection */
-    int timeout_ms;       /* http_open() sets 10 seconds */
+    int timeout_ms;       /* http_open() sets 10 seconds, a minute under a sanitizer */
     bool is_server_gone;  /* the server has closed its side, in order or with a reset */
     bool is_server_reset; /* it was a reset */
     char error[192];      /* why the last call that returned false did so */
