@@ -81,7 +81,10 @@ bool cairn_route_is_cross_site(const h2o_req_t *req)
     ssize_t i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("sec-fetch-site"), -1);
     if (i >= 0) {
         h2o_iovec_t site = req->headers.entries[i].value;
-        if (h2o_memis(site.base, site.len, H2O_STRLIT("cross-site")))
+        /* same-site is another origin, too: another port of this machine, where anything may serve
+         * pages; and an image or a link of such a page sends no Origin */
+        if (h2o_memis(site.base, site.len, H2O_STRLIT("cross-site")) ||
+            h2o_memis(site.base, site.len, H2O_STRLIT("same-site")))
             return true;
     }
     i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("origin"), -1);

@@ -435,6 +435,7 @@ static void other_sites(void)
 {
     static const char *const foreign[] = {
         "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n", /* a page of http://127.0.0.1:81 with an image */
         "Origin: http://evil.example\r\n",
         "Origin: null\r\n",
         "Origin: http://127.0.0.1.evil.example\r\n",
