@@ -191,14 +191,21 @@ static void reply_failure(changes_t *c)
         cairn_reply_err(c->req, c->err);
 }
 
-/** the client is gone: what is under way ends as it can */
+static void begin_stream(changes_t *c);
+
+/** the client is gone, or has closed its side and still listens: what is under way ends as it can
+ */
 static void abandon(changes_t *c)
 {
+    if (!c->asked.is_stream) {
+        reply_page(c);
+        return;
+    }
+    h2o_send_state_t end = c->is_begun ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL;
     let_go(c);
-    if (c->is_begun)
-        h2o_send(c->req, NULL, 0, H2O_SEND_STATE_ERROR);
-    else
-        cairn_reply_empty(c->req, 204, "No Content");
+    if (!c->is_begun)
+        begin_stream(c);
+    h2o_send(c->req, NULL, 0, end);
 }
 
 static void on_gone(void *ctx)

@@ -243,11 +243,14 @@ static void reply(page_t *page)
     send_piece(page);
 }
 
-/** the client has hung up: nobody waits for the rest */
-static void abandon(page_t *page)
+/** it may have gone, and then nobody waits for the rest; or it has said all and still listens, and
+ * the Link says that there is a rest */
+static bool has_hung_up(const page_t *page)
 {
+    if (!cairn_conn_has_gone(cairn_conn_of(page->req)))
+        return false;
     page->req->http1_is_persistent = 0;
-    cairn_reply_empty(page->req, 204, "No Content");
+    return true;
 }
 
 static void on_worked(cairn_pending_job_t *job)
@@ -257,10 +260,9 @@ static void on_worked(cairn_pending_job_t *job)
     bool is_late = cairn_monotonic_ns() - page->began_ns >= PAGE_NS;
     if (has_failed && page->count == 0) {
         refuse(page);
-    } else if (has_failed || is_full(page) || page->result == CAIRN_LISTING_END || is_late) {
+    } else if (has_failed || is_full(page) || page->result == CAIRN_LISTING_END || is_late ||
+               has_hung_up(page)) {
         reply(page); /* what failed is told to who asks for what comes next */
-    } else if (cairn_conn_has_gone(cairn_conn_of(page->req))) {
-        abandon(page);
     } else {
         cairn_pending_run(&page->job);
     }

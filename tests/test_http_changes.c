@@ -347,6 +347,27 @@ static void who_vanishes_leaves_nothing(void)
     http_close(&conn);
 }
 
+/* a client that has closed its side is not waited for, and one that still listens is told nothing
+ * false: a page without changes, and where to go on */
+static void who_has_said_all_gets_a_page(void)
+{
+    http_conn_t conn;
+    http_response_t res;
+    site_open(&site, &conn);
+    int64_t began = monotonic_ms();
+    ask(&conn, CHANGES "?since=1000000000&wait=5s");
+    CU_ASSERT(http_half_close(&conn));
+    CU_ASSERT_FATAL(http_read_response(&conn, "GET", &res));
+    CU_ASSERT(monotonic_ms() - began < 4000);
+    CU_ASSERT_EQUAL(res.status, 200);
+    CU_ASSERT_EQUAL(res.body_bytes, 0);
+    CU_ASSERT_EQUAL(changes_looked_at(&res), 1000000000);
+    CU_ASSERT_PTR_NOT_NULL(http_header(&res, "link"));
+    http_response_dispose(&res);
+    CU_ASSERT(http_server_closes_within(&conn, 2000));
+    http_close(&conn);
+}
+
 /* a request behind one that waits is read when that has been answered */
 static void a_pipelined_request_waits_its_turn(void)
 {
@@ -508,6 +529,7 @@ void suite_http_changes(void)
     CU_add_test(s, "a wait ends with nothing when it is over", a_wait_ends_with_nothing);
     CU_add_test(s, "waiting far ahead disturbs nobody", waiting_far_ahead_disturbs_nobody);
     CU_add_test(s, "who vanishes leaves nothing behind", who_vanishes_leaves_nothing);
+    CU_add_test(s, "who has closed its side gets a page", who_has_said_all_gets_a_page);
     CU_add_test(s, "a pipelined request waits its turn", a_pipelined_request_waits_its_turn);
     CU_add_test(s, "feeds go on after a kill", feeds_go_on_after_a_kill);
     CU_add_test(s, "a feed that is too old is told so", a_feed_that_is_too_old);
