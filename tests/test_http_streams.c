@@ -117,7 +117,7 @@ static void a_stream_that_is_not_read_is_dropped(void)
     size_t fds = fd_base_line(site.server.pid);
     open_stream(&slow, CHANGES "?since=now&values=true", "");
     open_stream(&quick, CHANGES "?since=now&prefix=slow/last", "");
-    for (unsigned i = 0; i < 60; ++i) /* more than the socket's buffers on both sides take */
+    for (unsigned i = 0; i < 160; ++i) /* 53 MB: more than sockets take on both sides, 4 and 32 */
         changes_put(&conn, "/v1/kv/slow/value", value, 256 << 10);
     changes_put_text(&conn, "/v1/kv/slow/last", "v");
     CU_ASSERT(stream_wait_for(&quick, "\"key\":\"slow/last\"", PATIENCE_MS));
@@ -129,7 +129,7 @@ static void a_stream_that_is_not_read_is_dropped(void)
     stream_close(&slow);
     /* one that reads again in time is told why it ends */
     open_stream(&slow, CHANGES "?since=now&values=true", "");
-    for (unsigned i = 0; i < 60; ++i)
+    for (unsigned i = 0; i < 160; ++i)
         changes_put(&conn, "/v1/kv/slow/value", value, 256 << 10);
     CU_ASSERT(site_metric_comes_to(&conn, "cairn_followers_dropped_total", dropped + 2));
     CU_ASSERT(stream_wait_for_end(&slow, PATIENCE_MS));
