@@ -325,9 +325,9 @@ static void restoring(void)
 {
     /* a store that was stopped in order is as good as a snapshot, but for its lock */
     PRINTS("restored; start it with: cairn serve --data to\n(0)\n",
-           "\"$CAIRN_UNDER_TEST\" serve --data from --listen 127.0.0.1:0 >log 2>&1 & "
-           "until grep -q '^listening' log; do sleep 0.01; done; "
-           "u=$(sed -n 's/^listening on [^0-9]*\\(127[0-9.:]*\\).*/http:\\/\\/\\1/p' log); "
+           "\"$CAIRN_UNDER_TEST\" serve --data from --listen 127.0.0.1:0 >from.log 2>&1 & "
+           "until grep -q '^listening' from.log; do sleep 0.01; done; "
+           "u=$(sed -n 's/^listening on [^0-9]*\\(127[0-9.:]*\\).*/http:\\/\\/\\1/p' from.log); "
            "cairn set kept safe --url $u; kill %1; wait; rm from/LOCK; "
            "cairn restore from to --quiet" STATUS);
     PRINTS("", "diff -r -x LOCK from to");
