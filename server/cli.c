@@ -23,7 +23,7 @@ typedef struct st_cli_t {
 } cli_t;
 
 /* the flags that are no options */
-static const char *const own_flags[] = {"config", "data", "help", "salvage"};
+static const char *const own_flags[] = {"config", "data", "help", "salvage", "accept-loss"};
 #define OWN_FLAG_COUNT (sizeof(own_flags) / sizeof(own_flags[0]))
 
 static const char help_head[] =
@@ -33,7 +33,7 @@ static const char help_head[] =
     "safely on disk; any HTTP client can put, get and delete.\n"
     "\n"
     "Usage:\n"
-    "  cairn serve [--config FILE] [--data DIR] [--salvage] [--OPTION VALUE]...\n"
+    "  cairn serve [--config FILE] [--data DIR] [--salvage] [--accept-loss] [--OPTION VALUE]...\n"
     "\n"
     "Example:\n"
     "  cairn serve --listen 127.0.0.1:8080 --data ./data\n"
@@ -48,6 +48,10 @@ static const char help_head[] =
     "  --salvage\n"
     "      make a damaged store start: keep what is damaged in quarantine/ and serve all that can\n"
     "      be proven; keys whose value is lost answer 500 until they are written or deleted\n"
+    "  --accept-loss\n"
+    "      after a salvage: somebody has taken note of the versions that are lost with their "
+    "keys,\n"
+    "      and they make the store degraded no more; what is lost later does\n"
     "  --help\n"
     "      print this and exit\n";
 
@@ -145,6 +149,14 @@ static cairn_cli_result_t print_help(FILE *out)
     return CAIRN_CLI_HELP;
 }
 
+/** what a flag sets that takes no value; NULL if it is none of these */
+static bool *own_flag(cairn_config_t *config, const char *name)
+{
+    return strcmp(name, "salvage") == 0       ? &config->salvage
+           : strcmp(name, "accept-loss") == 0 ? &config->accept_loss
+                                              : NULL;
+}
+
 cairn_cli_result_t cairn_cli_serve(cairn_config_t *config, int argc, char *const *argv, FILE *out,
                                    char *errmsg, size_t errmsg_bytes)
 {
@@ -158,12 +170,13 @@ cairn_cli_result_t cairn_cli_serve(cairn_config_t *config, int argc, char *const
             return CAIRN_CLI_ERROR;
         if (strcmp(name, "help") == 0)
             return print_help(out);
-        if (strcmp(name, "salvage") == 0) {
-            if (value != NULL) {
-                refuse(&cli, "--salvage takes no value" SEE_HELP);
-                return CAIRN_CLI_ERROR;
-            }
-            config->salvage = true;
+        bool *flag = own_flag(config, name);
+        if (flag != NULL && value != NULL) {
+            refuse(&cli, "--%s takes no value" SEE_HELP, name);
+            return CAIRN_CLI_ERROR;
+        }
+        if (flag != NULL) {
+            *flag = true;
             continue;
         }
         if (!take_value(&cli, name, &value) || !apply(&cli, config, name, value, &is_loaded))

@@ -101,7 +101,9 @@ typedef struct st_cairn_config_t {
 #define CAIRN_CONFIG_FIELD(field, section, name, type, ...) cairn_option_##type##_t field;
     CAIRN_OPTIONS(CAIRN_CONFIG_FIELD)
 #undef CAIRN_CONFIG_FIELD
-    bool salvage; /* --salvage, which only the command line has: it is asked for once */
+    /* --salvage and --accept-loss, which only the command line has: they are asked for once */
+    bool salvage;
+    bool accept_loss;
     cairn_config_token_t *tokens; /* auth.tokens, which only a file has */
     size_t token_count;
     cairn_config_origin_t _origins[CAIRN_OPTION_COUNT];

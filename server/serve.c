@@ -238,6 +238,7 @@ static cairn_err_t open_store(const cairn_config_t *config, cairn_store_t **stor
     cairn_store_options_t options = {
         .path = in_memory ? NULL : config->storage_path,
         .salvage = config->salvage,
+        .accept_loss = config->accept_loss,
         .segment_bytes = config->storage_segment_bytes,
         .value_bytes_max = config->limits_value_bytes,
         .sync_interval_ms = config->storage_sync_interval_ms,

@@ -41,7 +41,7 @@ bool cairn_damage_text(const cairn_damage_t *damage, char *why)
                  damage->lost_keys == 1 ? "is" : "are");
         add(why, reason);
     }
-    if (damage->lost_versions != 0) {
+    if (damage->lost_versions > damage->accepted_versions) {
         snprintf(reason, sizeof(reason),
                  "lost up to %" PRIu64 " version%s, %" PRIu64 " to %" PRIu64 ", in segment %s",
                  damage->lost_versions, plural(damage->lost_versions), damage->lost_first,

@@ -10,8 +10,9 @@
  *     closed 8d1f0a3c55e0b721 4096
  *     sum 0123456789abcdef
  *
- * `closed` is there after a clean stop alone. `sum` is XXH3-64 of all before it. Nothing else may
- * follow.
+ * `closed` is there after a clean stop alone, and a line "accepted 5" before it where somebody has
+ * taken note of versions that a salvage has lost. `sum` is XXH3-64 of all before it. Nothing else
+ * may follow.
  */
 #include "storage/dir_internal.h"
 
@@ -55,6 +56,9 @@ static size_t format_store(const cairn_dir_t *dir, char *text)
     int n = snprintf(text, STORE_BYTES_MAX,
                      "cairn store 1\nuuid %s\nnewest %016" PRIx64 "\ndurable %" PRIu64 "\n", uuid,
                      dir->newest_first, dir->durable_version);
+    if (dir->accepted != 0)
+        n += snprintf(text + n, STORE_BYTES_MAX - (size_t)n, "accepted %" PRIu64 "\n",
+                      dir->accepted);
     if (dir->closed.end != 0)
         n += snprintf(text + n, STORE_BYTES_MAX - (size_t)n, "closed %016" PRIx64 " %" PRIu64 "\n",
                       dir->closed.salt, dir->closed.end);
@@ -71,7 +75,11 @@ static bool parse_store(cairn_dir_t *dir, const char *text, size_t bytes)
                uuid, &dir->newest_first, &dir->durable_version) != 3 ||
         strlen(uuid) != 2 * CAIRN_UUID_BYTES)
         return false;
-    const char *line = strstr(text, "\nclosed ");
+    const char *line = strstr(text, "\naccepted ");
+    dir->accepted = 0;
+    if (line != NULL && sscanf(line, "\naccepted %" SCNu64 "\n", &dir->accepted) != 1)
+        return false;
+    line = strstr(text, "\nclosed ");
     dir->closed = (cairn_closed_t){.end = 0};
     if (line != NULL && sscanf(line, "\nclosed %16" SCNx64 " %" SCNu64 "\n", &dir->closed.salt,
                                &dir->closed.end) != 2)

@@ -34,6 +34,7 @@ typedef struct st_cairn_dir_t {
     bool is_new;              /* STORE was made by this open */
     uint64_t newest_first;    /* first version of the newest segment STORE knew, 0 if none */
     uint64_t durable_version; /* STORE knew everything up to here to be on disk */
+    uint64_t accepted;        /* so many lost versions somebody has taken note of; mostly 0 */
     cairn_closed_t closed;    /* as STORE says */
     /* of a STORE that was damaged or gone, when it was opened to be salvaged: */
     bool store_is_right; /* it has been put right */

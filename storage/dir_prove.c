@@ -105,7 +105,7 @@ static bool on_entry(void *ctx, const char *name)
 cairn_err_t cairn_dir_prove(cairn_dir_t *dir, const char *path, char *errmsg)
 {
     proof_t proof = {.dir = dir};
-    dir->newest_first = dir->durable_version = 0;
+    dir->newest_first = dir->durable_version = dir->accepted = 0;
     dir->closed = (cairn_closed_t){.end = 0};
     int listed = cairn_os->list(dir->fd, on_entry, &proof);
     if (listed < 0) {

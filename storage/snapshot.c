@@ -289,7 +289,7 @@ static cairn_err_t link_segments(making_t *m)
 /** a STORE that knows this end of the log; writing it syncs the directory too */
 static cairn_err_t note(const making_t *m)
 {
-    cairn_dir_t dir = {.fd = m->fd, .lock_fd = -1};
+    cairn_dir_t dir = {.fd = m->fd, .lock_fd = -1, .accepted = m->store->dir.accepted};
     memcpy(dir.uuid, m->store->dir.uuid, sizeof(dir.uuid));
     uint64_t newest_first = m->count != 0 ? m->segments[m->count - 1]->first_version : 0;
     return cairn_dir_note(&dir, newest_first, m->snapshot->version);

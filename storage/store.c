@@ -108,6 +108,30 @@ static cairn_err_t adopt_superseded(cairn_store_t *store, cairn_recovered_t *rec
     return err;
 }
 
+/** what somebody has taken note of, if it is still lost: what is lost beyond that is said again */
+static cairn_err_t settle_accepted(cairn_store_t *store, char *errmsg)
+{
+    cairn_damage_t damage = {.records = 0};
+    cairn_dir_t *dir = &store->dir;
+    cairn_lost_sum(&store->segments, &damage);
+    if (damage.lost_versions < dir->accepted)
+        dir->accepted = damage.lost_versions; /* the next note says so */
+    if (!store->options.accept_loss || damage.lost_versions == dir->accepted)
+        return CAIRN_OK;
+    dir->accepted = damage.lost_versions;
+    cairn_err_t err = cairn_dir_note(dir, dir->newest_first, dir->durable_version);
+    if (err != CAIRN_OK)
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+                 CAIRN_STORE_NAME " cannot be replaced, to say which loss is accepted: %s",
+                 cairn_strerror(err));
+    else
+        cairn_health_log(
+            &store->health, CAIRN_LOG_INFO, "accepted: up to %llu versions are lost, %llu to %llu",
+            (unsigned long long)damage.lost_versions, (unsigned long long)damage.lost_first,
+            (unsigned long long)damage.lost_last);
+    return err;
+}
+
 static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
 {
     cairn_recovery_parts_t parts = {.dir = &store->dir,
@@ -128,6 +152,8 @@ static cairn_err_t recover_and_start(cairn_store_t *store, char *errmsg)
     err = adopt_superseded(store, &recovered);
     if (err == CAIRN_OK) {
         err = cairn_lost_count(&store->segments, store->index, store->dir.hash_seed, errmsg);
+        if (err == CAIRN_OK)
+            err = settle_accepted(store, errmsg);
         if (err != CAIRN_OK)
             return err;
         err = cairn_log_init(&log);

@@ -44,6 +44,7 @@ typedef struct st_cairn_store_options_t {
      * times segment_bytes */
     uint64_t max_bytes;
     bool salvage;                    /* what is damaged is made to open, storage/salvage.h */
+    bool accept_loss;                /* what is lost by now makes the store degraded no more */
     bool no_compaction;              /* nothing is rewritten, however much of it is dead */
     uint64_t tombstone_retention_ms; /* compaction keeps deletes so long, for feeds */
     bool upkeep_by_hand;             /* no upkeep thread: cairn_store_upkeep() does its work */

@@ -15,6 +15,7 @@ void cairn_store_damage(cairn_store_t *store, cairn_damage_t *damage)
     *damage = (cairn_damage_t){
         .records = load_relaxed(&store->scrub.damaged),
         .quarantined = store->quarantined,
+        .accepted_versions = store->dir.accepted,
     };
     cairn_lost_sum(&store->segments, damage);
 }

@@ -558,6 +558,7 @@ cairn_err_t cairn_store_verify(const cairn_verify_options_t *options, cairn_veri
     if (err != CAIRN_OK)
         return err;
     result->damage.quarantined = cairn_quarantine_count(&v.dir);
+    result->damage.accepted_versions = v.dir.accepted;
     err = list_names(&v);
     if (err == CAIRN_OK)
         err = verify_all(&v);

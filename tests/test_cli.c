@@ -65,10 +65,13 @@ static void salvage_is_a_flag_and_nothing_else(void)
     const char *yaml = "salvage: yes\n";
 
     ACCEPTED(&config, "--workers", "2");
-    CU_ASSERT_FALSE(config.salvage);
+    CU_ASSERT_FALSE(config.salvage || config.accept_loss);
     cairn_config_dispose(&config);
     ACCEPTED(&config, "--salvage", "--workers", "2");
-    CU_ASSERT_TRUE(config.salvage);
+    CU_ASSERT_TRUE(config.salvage && !config.accept_loss);
+    cairn_config_dispose(&config);
+    ACCEPTED(&config, "--accept-loss", "--workers", "2");
+    CU_ASSERT_TRUE(config.accept_loss && !config.salvage);
     cairn_config_dispose(&config);
     scratch_write(yaml, strlen(yaml));
     CU_ASSERT_PTR_NOT_NULL(strstr(REFUSED("--config", scratch_file()), "salvage"));
@@ -129,6 +132,7 @@ static void a_wrong_command_line_is_refused(void)
     CU_ASSERT_TRUE(
         same(REFUSED("--", "x"), "stray argument \"--\"; every option is --NAME VALUE" SEE_HELP));
     CU_ASSERT_TRUE(same(REFUSED("--salvage=yes"), "--salvage takes no value" SEE_HELP));
+    CU_ASSERT_TRUE(same(REFUSED("--accept-loss=1"), "--accept-loss takes no value" SEE_HELP));
     scratch_write("", 0);
     CU_ASSERT_TRUE(same(REFUSED("--config", scratch_file(), "--config", scratch_file()),
                         "--config is given twice; one file holds all options" SEE_HELP));

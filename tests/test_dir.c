@@ -26,12 +26,14 @@ static void what_is_noted_is_read_back(void)
     CU_ASSERT_EQUAL_FATAL(cairn_dir_open(&dir, f.dir.path, errmsg), CAIRN_OK);
     CU_ASSERT(dir.is_new);
     for (size_t i = 0; i < 6; ++i) {
+        dir.accepted = numbers[(i + 1) % 6];
         CU_ASSERT_EQUAL(cairn_dir_note(&dir, numbers[i], numbers[5 - i]), CAIRN_OK);
         cairn_dir_close(&dir);
         CU_ASSERT_EQUAL_FATAL(cairn_dir_open(&again, f.dir.path, errmsg), CAIRN_OK);
         CU_ASSERT_FALSE(again.is_new);
         CU_ASSERT_EQUAL(again.newest_first, numbers[i]);
         CU_ASSERT_EQUAL(again.durable_version, numbers[5 - i]);
+        CU_ASSERT_EQUAL(again.accepted, numbers[(i + 1) % 6]);
         CU_ASSERT(memcmp(again.uuid, dir.uuid, sizeof(dir.uuid)) == 0);
         dir = again;
     }

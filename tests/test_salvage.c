@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "storage/keytable.h"
+#include "storage/snapshot.h"
+#include "storage/verify.h"
 #include "tests/salvage_tools.h"
 #include "tests/site.h"
 #include "tests/suites.h"
@@ -291,6 +293,78 @@ static void a_missing_segment_is_a_gap_that_is_said(void)
     fixture_dispose(&f);
 }
 
+/** the oldest segment but one, or the next one, is gone; salvaged, and closed */
+static void lose_segment(fixture_t *f, size_t from_end)
+{
+    char name[32];
+    CU_ASSERT_FATAL(fixture_segment_name(f, from_end, name));
+    CU_ASSERT_EQUAL(unlink(fixture_path(f, name)), 0);
+    CU_ASSERT_EQUAL_FATAL(salvage_open(f), CAIRN_OK);
+    CU_ASSERT(salvage_is_degraded(f));
+    CU_ASSERT_EQUAL(fixture_close(f), CAIRN_OK);
+}
+
+static void accept_loss(fixture_t *f)
+{
+    f->options.accept_loss = true;
+    fixture_must_open(f);
+    f->options.accept_loss = false;
+}
+
+/* until more is lost, whatever compaction, restarts and snapshots make of it */
+static void a_loss_that_is_accepted_degrades_no_more(void)
+{
+    fixture_t f;
+    cairn_snapshot_t snapshot;
+    cairn_verify_result_t result;
+    char errmsg[CAIRN_ERRMSG_BYTES], why[CAIRN_ERRMSG_BYTES], path[400];
+    salvage_make_store(&f);
+    lose_segment(&f, 1);
+    fixture_must_open(&f);
+    CU_ASSERT(salvage_is_degraded(&f));
+    uint64_t lost = salvage_told(&f).lost_versions;
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    f.options.no_compaction = false;
+    accept_loss(&f);
+    for (int i = 0; i < 2; ++i) {
+        CU_ASSERT_FALSE(salvage_is_degraded(&f));
+        CU_ASSERT_EQUAL(salvage_told(&f).lost_versions, lost);
+        fixture_restart(&f);
+        for (unsigned key = 0; key < SALVAGE_KEYS; ++key)
+            CU_ASSERT_EQUAL(fixture_put(&f, salvage_key(key), salvage_value(key)).err, CAIRN_OK);
+        salvage_compact_all(&f);
+    }
+    CU_ASSERT_EQUAL(cairn_store_snapshot(f.store, "s", &snapshot), CAIRN_OK);
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    snprintf(path, sizeof(path), "%s", fixture_path(&f, "snapshots/s"));
+    CU_ASSERT_EQUAL(cairn_store_verify(&(cairn_verify_options_t){.path = path}, &result, errmsg),
+                    CAIRN_OK);
+    CU_ASSERT_EQUAL(result.damage.lost_versions, lost);
+    CU_ASSERT_FALSE(cairn_damage_text(&result.damage, why));
+    lose_segment(&f, 0);
+    fixture_must_open(&f);
+    CU_ASSERT(salvage_told(&f).lost_versions > lost);
+    CU_ASSERT(salvage_is_degraded(&f));
+    fixture_dispose(&f);
+}
+
+/* there is a way out already: the key is written, or deleted */
+static void a_value_that_is_lost_is_not_accepted(void)
+{
+    fixture_t f;
+    salvage_make_store(&f);
+    salvage_damage(&f, SALVAGE_FIRST, salvage_key(5), salvage_flip_body);
+    CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL(unlink(fixture_path(&f, "quarantine/" SALVAGE_FIRST)), 0);
+    accept_loss(&f);
+    CU_ASSERT_EQUAL(salvage_told(&f).lost_keys, 1);
+    CU_ASSERT(salvage_is_degraded(&f));
+    CU_ASSERT_EQUAL(fixture_delete(&f, salvage_key(5)).err, CAIRN_OK);
+    CU_ASSERT_FALSE(salvage_is_degraded(&f));
+    fixture_dispose(&f);
+}
+
 /* no version is given twice: what the lost file had may still be in somebody's If-Match */
 static void a_newest_segment_that_is_missing_gives_no_version_twice(void)
 {
@@ -398,6 +472,9 @@ void suite_salvage(void)
     CU_add_test(s, "a damaged header costs nothing", a_header_that_is_damaged_costs_nothing);
     CU_add_test(s, "a missing segment is a gap that is said",
                 a_missing_segment_is_a_gap_that_is_said);
+    CU_add_test(s, "a loss that is accepted degrades no more",
+                a_loss_that_is_accepted_degrades_no_more);
+    CU_add_test(s, "a value that is lost is not accepted", a_value_that_is_lost_is_not_accepted);
     CU_add_test(s, "a missing newest segment gives no version twice",
                 a_newest_segment_that_is_missing_gives_no_version_twice);
     CU_add_test(s, "what a crash leaves is no damage", what_a_crash_leaves_is_no_damage);
