@@ -23,7 +23,8 @@ static bool take_string(const char **at, const char *end, cairn_bytes_t *string)
     if (!take(at, end, "\"", 1))
         return false;
     const char *begin = *at, *c = begin;
-    while (c < end && *c >= ' ' && *c != '"' && *c != '\\') /* a char above 0x7f is below zero */
+    /* a byte above 0x7f is below zero: whether that is UTF-8 is judged elsewhere */
+    while (c < end && (signed char)*c >= ' ' && *c != '"' && *c != '\\')
         ++c;
     if (c == end || *c != '"')
         return false;
