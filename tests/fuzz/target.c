@@ -34,7 +34,8 @@ static void take_param(const char *query, size_t count, const char *name)
     if (!cairn_target_param(query, count, name, &raw, &raw_count))
         return;
     MUST(raw > query && raw + raw_count <= query + count);
-    MUST(raw[-1] == '=' && memchr(raw, '&', raw_count) == NULL);
+    MUST(raw_count == 0 || raw[-1] == '='); /* a name alone has an empty value */
+    MUST(memchr(raw, '&', raw_count) == NULL);
     char *value = malloc(raw_count + 1);
     MUST(value != NULL);
     cairn_decode_t result =
