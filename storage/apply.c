@@ -74,15 +74,19 @@ cairn_err_t cairn_apply_newer(cairn_index_t *index, const cairn_space_t *space,
 {
     const cairn_record_t *r = cairn_space_record(space, loc);
     cairn_probe_t probe = {.space = space, .key = key, .may_wait = true};
-    cairn_seen_t before;
+    cairn_seen_t seen, before;
     cairn_loc_t present;
     if (!cairn_index_find(index, key->hash, cairn_probe_match, &probe, &present))
         return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
     /* of a damaged head nothing is known: what comes later in the log replaces it */
     bool is_known = probe.fault == CAIRN_OK || probe.is_lost;
     uint64_t version = is_known ? cairn_space_record(space, present)->version : 0;
-    if (version < r->version)
-        return cairn_apply(index, space, key, cairn_record_type(r), loc, NULL, &before);
+    if (version < r->version) {
+        /* found once, it need not be asked for its key again */
+        bool is_seen = cairn_probe_see(space, present, &seen);
+        return cairn_apply(index, space, key, cairn_record_type(r), loc, is_seen ? &seen : NULL,
+                           &before);
+    }
     if (version > r->version)
         cairn_apply_dead(space, loc);
     else if (present != loc)

@@ -194,4 +194,43 @@ uint64_t cairn_recovery_read_from(const cairn_recovery_t *r, const cairn_recover
  */
 cairn_err_t cairn_recovery_replay(cairn_recovery_t *r, cairn_recovery_file_t *file);
 
+/* ---------------------------------------------------------------- recovery_scan.c */
+
+/** units that are applied one after the other; the index is asked for all of them at once */
+#define CAIRN_RECOVERY_UNITS 32
+/** how many batches the scan may be ahead of what is applied */
+#define CAIRN_RECOVERY_BATCHES 32
+
+typedef struct st_cairn_recovery_batch_t {
+    cairn_scan_unit_t units[CAIRN_RECOVERY_UNITS];
+    size_t count;
+} cairn_recovery_batch_t;
+
+/** a file being scanned while it is applied */
+typedef struct st_cairn_recovery_scan_t {
+    cairn_recovery_file_t *file; /* its scan is the thread's until that has ended */
+    pthread_t thread;
+    bool is_started;
+    cairn_recovery_batch_t taken_batch; /* the replaying thread's */
+    cairn_recovery_batch_t batches[CAIRN_RECOVERY_BATCHES];
+    pthread_mutex_t mutex;
+    pthread_cond_t cond; /* one waits for the other; guarded by mutex: */
+    uint64_t filled;     /* so many batches have been scanned */
+    uint64_t taken;      /* and so many taken, to be applied */
+    bool is_over;        /* there will be no more */
+    bool stops;          /* there is to be no more */
+} cairn_recovery_scan_t;
+
+/**
+ * Begins to scan a file from where its scan is: on a thread of its own if that is worth it and to
+ * be had. Threads, for all three: the one that replays.
+ */
+void cairn_recovery_scan_start(cairn_recovery_scan_t *scan, cairn_recovery_file_t *file);
+
+/** The next valid units, up to the next call; NULL where they end. */
+const cairn_recovery_batch_t *cairn_recovery_scan_next(cairn_recovery_scan_t *scan);
+
+/** Ends it; the file's scan is then the caller's again. */
+void cairn_recovery_scan_stop(cairn_recovery_scan_t *scan);
+
 #endif

@@ -17,8 +17,6 @@
 #define PIECE_BYTES ((uint64_t)4 << 20)
 /** what is read ahead of the replay altogether; more could push out what was read first */
 #define AHEAD_BYTES_MAX ((uint64_t)512 << 20)
-/** so many loads from memory are on their way at a time */
-#define UNITS_AT_ONCE 32
 
 /* ---------------------------------------------------------------- bringing in */
 
@@ -203,13 +201,12 @@ static cairn_err_t apply_unit(cairn_recovery_t *r, const cairn_recovery_file_t *
     return CAIRN_OK;
 }
 
-/** units that have been found valid and are to be applied. The index is looked up for some of them
+/** units that have been found valid and are to be applied. The index is looked up for all of them
  * at once: each has its place anywhere in memory, and so has what it replaces */
 typedef struct st_applying_t {
     cairn_recovery_t *recovery;
     cairn_recovery_file_t *file;
-    cairn_scan_unit_t units[UNITS_AT_ONCE];
-    size_t count;
+    const cairn_recovery_batch_t *batch;
     cairn_err_t err;
 } applying_t;
 
@@ -217,10 +214,10 @@ static void prefetch(const applying_t *a)
 {
     cairn_recovery_t *r = a->recovery;
     cairn_probe_t probe = {.space = r->out->space};
-    uint64_t hashes[UNITS_AT_ONCE];
+    uint64_t hashes[CAIRN_RECOVERY_UNITS];
     size_t count = 0;
-    for (size_t i = 0; i < a->count; ++i) { /* of a batch the first: the others follow */
-        const uint8_t *at = a->file->segment->map + a->units[i].offset;
+    for (size_t i = 0; i < a->batch->count; ++i) { /* of a batch the first: the others follow */
+        const uint8_t *at = a->file->segment->map + a->batch->units[i].offset;
         const cairn_record_t *record = (const cairn_record_t *)at;
         if (record->key_bytes != 0) /* a MARK has none */
             hashes[count++] =
@@ -234,15 +231,15 @@ static void apply_guarded(void *ctx)
 {
     applying_t *a = ctx;
     prefetch(a);
-    for (size_t i = 0; i < a->count && a->err == CAIRN_OK; ++i)
-        a->err = apply_unit(a->recovery, a->file, &a->units[i]);
+    for (size_t i = 0; i < a->batch->count && a->err == CAIRN_OK; ++i)
+        a->err = apply_unit(a->recovery, a->file, &a->batch->units[i]);
 }
 
-static cairn_err_t unreadable(cairn_recovery_t *r, cairn_recovery_file_t *file)
+static cairn_err_t unreadable(cairn_recovery_t *r, const cairn_recovery_file_t *file, uint64_t at)
 {
     return cairn_recovery_fail(
         r, CAIRN_ERR_IO, "%s: the disk cannot read byte %" PRIu64 " and on" CAIRN_RECOVERY_ADVICE,
-        file->name, file->scan.at);
+        file->name, at);
 }
 
 void cairn_recovery_use_footer(cairn_recovery_file_t *file)
@@ -267,7 +264,7 @@ static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
     }
     if (!cairn_scan_next(&file->scan, &link) || !file->scan.has_link)
         return file->scan.is_unreadable
-                   ? unreadable(r, file)
+                   ? unreadable(r, file, file->scan.at)
                    : cairn_recovery_fail(r, CAIRN_ERR_CORRUPT, "%s does not begin with a LINK",
                                          file->name);
     if (file->reading == CAIRN_READ_REST) {
@@ -289,26 +286,22 @@ static cairn_err_t skip(cairn_recovery_t *r, cairn_recovery_file_t *file)
 
 static cairn_err_t apply(applying_t *applying)
 {
-    if (!cairn_guard_run(apply_guarded, applying)) {
-        applying->file->scan.at = applying->units[0].offset; /* or a little behind it */
-        return unreadable(applying->recovery, applying->file);
-    }
-    applying->count = 0;
+    if (!cairn_guard_run(apply_guarded, applying)) /* there, or a little behind it */
+        return unreadable(applying->recovery, applying->file, applying->batch->units[0].offset);
     rcu_quiescent_state(); /* lets go of what the index outgrows */
     return applying->err;
 }
 
 static cairn_err_t walk(cairn_recovery_t *r, cairn_recovery_file_t *file)
 {
+    cairn_recovery_scan_t scan;
     applying_t applying = {.recovery = r, .file = file};
-    while (cairn_scan_next(&file->scan, &applying.units[applying.count])) {
-        if (++applying.count < UNITS_AT_ONCE)
-            continue;
-        cairn_err_t err = apply(&applying);
-        if (err != CAIRN_OK)
-            return err;
-    }
-    return file->scan.is_unreadable ? unreadable(r, file) : apply(&applying);
+    cairn_err_t err = CAIRN_OK;
+    cairn_recovery_scan_start(&scan, file);
+    while (err == CAIRN_OK && (applying.batch = cairn_recovery_scan_next(&scan)) != NULL)
+        err = apply(&applying);
+    cairn_recovery_scan_stop(&scan);
+    return err == CAIRN_OK && file->scan.is_unreadable ? unreadable(r, file, file->scan.at) : err;
 }
 
 /** at the first record of a file; what compaction has copied of the log has no chain of its own */

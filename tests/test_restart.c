@@ -21,9 +21,10 @@
 
 /* ---------------------------------------------------------------- a store that takes a while */
 
-static void put_batch(fixture_t *f, waiter_t *waiter, unsigned first)
+static void put_batch(fixture_t *f, waiter_t *waiter, unsigned first, const char *what)
 {
-    static const char value[100] = "a value of a hundred bytes";
+    char value[100] = {0};
+    snprintf(value, sizeof(value), "%s", what);
     for (unsigned i = first; i < first + BATCH; ++i) {
         char key[16];
         snprintf(key, sizeof(key), "key %u", i);
@@ -40,18 +41,23 @@ static void put_batch(fixture_t *f, waiter_t *waiter, unsigned first)
     }
 }
 
+static void put_all(fixture_t *f, const char *what)
+{
+    waiter_t waiter;
+    waiter_init(&waiter);
+    for (unsigned first = 0; first < KEYS; first += BATCH)
+        put_batch(f, &waiter, first, what);
+    waiter_dispose(&waiter);
+}
+
 /** a closed store of many keys, with a checkpoint if `checkpoint_bytes` says so */
 static void make_store(fixture_t *f, uint64_t checkpoint_bytes)
 {
-    waiter_t waiter;
     fixture_init(f, TEMP_DIR_IN_MEMORY);
     f->options.segment_bytes = SEGMENT_BYTES;
     f->options.checkpoint_bytes = checkpoint_bytes;
     CU_ASSERT_EQUAL_FATAL(fixture_open(f), CAIRN_OK);
-    waiter_init(&waiter);
-    for (unsigned first = 0; first < KEYS; first += BATCH)
-        put_batch(f, &waiter, first);
-    waiter_dispose(&waiter);
+    put_all(f, "a value of a hundred bytes");
     CU_ASSERT_EQUAL(fixture_close(f), CAIRN_OK);
 }
 
@@ -112,6 +118,50 @@ static void loading_can_be_stopped_at_any_point(void)
     }
 }
 
+/* ---------------------------------------------------------------- a long tail */
+
+#define DELETED_EVERY 1000
+
+static bool has(fixture_t *f, unsigned number, const char *what)
+{
+    char key[16], expected[100] = {0};
+    cairn_value_t value;
+    snprintf(key, sizeof(key), "key %u", number);
+    if (what == NULL)
+        return fixture_get(f, text(key), &value) == CAIRN_ERR_NOT_FOUND;
+    snprintf(expected, sizeof(expected), "%s", what);
+    return fixture_get(f, text(key), &value) == CAIRN_OK && value.count == sizeof(expected) &&
+           memcmp(value.bytes, expected, sizeof(expected)) == 0;
+}
+
+/** all keys replaced behind the checkpoint, some of them deleted, some replaced once more */
+static void a_long_tail_is_applied_in_order(void)
+{
+    fixture_t f;
+    cairn_store_stats_t stats;
+    char key[16];
+    unsigned wrong = 0;
+    make_store(&f, 1);
+    f.options.checkpoint_bytes = 0; /* the one there is stays */
+    f.options.no_compaction = true;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    put_all(&f, "replaced");
+    put_all(&f, "replaced once more");
+    for (unsigned i = 0; i < KEYS; i += DELETED_EVERY) {
+        snprintf(key, sizeof(key), "key %u", i);
+        CU_ASSERT_EQUAL(fixture_delete(&f, key).err, CAIRN_OK);
+    }
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
+    CU_ASSERT_EQUAL(access(fixture_path(&f, "index.ckpt"), F_OK), 0);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    cairn_store_stats(f.store, &stats);
+    CU_ASSERT_EQUAL(stats.keys, KEYS - KEYS / DELETED_EVERY);
+    for (unsigned i = 0; i < KEYS; ++i)
+        wrong += !has(&f, i, i % DELETED_EVERY == 0 ? NULL : "replaced once more");
+    CU_ASSERT_EQUAL(wrong, 0);
+    fixture_dispose(&f);
+}
+
 /* ---------------------------------------------------------------- what a client is told */
 
 typedef struct st_client_t {
@@ -163,6 +213,10 @@ static void clients_are_told_how_far_it_is(void)
     const char *const args[] = {"--listen", listen, "--storage.segment_bytes", "8MiB", NULL};
     pthread_t thread;
     make_store(&f, 0);
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    for (int i = 0; i < 6; ++i) /* for a client to have time to ask */
+        put_all(&f, "once more");
+    CU_ASSERT_EQUAL(fixture_close(&f), CAIRN_OK);
     snprintf(listen, sizeof(listen), "127.0.0.1:%u", client.port);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, ask, &client), 0);
     CU_ASSERT_FATAL(server_start(&server, f.dir.path, args));
@@ -209,6 +263,7 @@ void suite_restart(void)
     CU_pSuite s = CU_add_suite("restart", NULL, NULL);
     CU_add_test(s, "progress ends with all of it", progress_ends_with_all_of_it);
     CU_add_test(s, "loading can be stopped at any point", loading_can_be_stopped_at_any_point);
+    CU_add_test(s, "a long tail is applied in order", a_long_tail_is_applied_in_order);
     CU_add_test(s, "clients are told how far it is", clients_are_told_how_far_it_is);
     CU_add_test(s, "each start says where its index is from",
                 each_start_says_where_its_index_is_from);
