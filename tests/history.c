@@ -3,8 +3,8 @@
  *
  * In order: learn_versions() ties reads to puts (rule 3). sort_writes() brings all writes with a
  * version into order. sweep() goes through the begins and ends of all calls in time, and notes what
- * each could rely on when it began; the rules are then tried on each call by itself (2, 4, 5) or
- * together with the write before it (1, 6).
+ * each could rely on when it began; the rules are then tried on each call by itself (2, 4, 5, 7) or
+ * together with the write before it (1, 6, 7).
  */
 #include "tests/history.h"
 
@@ -86,6 +86,9 @@ static bool is_expected_answer(const history_call_t *call)
     case HISTORY_DELETE:
         return is_missing || (call->status == 204 && call->version != 0);
     default:
+        if (call->wanted != 0)
+            return call->status == 412 ? call->version == 0
+                                       : call->status == 204 && call->version > call->wanted;
         return (call->status == 201 || call->status == 204) && call->version != 0;
     }
 }
@@ -291,6 +294,21 @@ static uint64_t check_missing(check_t *check, const history_call_t *call)
     return floor;
 }
 
+/* rule 7, of one that was not done */
+static void check_refused(check_t *check, const history_call_t *call)
+{
+    size_t at = first_write(check, call->key, call->wanted + 1);
+    bool is_replaced = at != check->write_count && check->writes[at]->key == call->key &&
+                       check->writes[at]->begun_ns <= call->ended_ns;
+    if (call->_key_floor == call->wanted && !is_replaced &&
+        !unknown_could_be(check, HISTORY_PUT, call->key, call->ended_ns, UINT64_MAX) &&
+        !unknown_could_be(check, HISTORY_DELETE, call->key, call->ended_ns, UINT64_MAX))
+        complain(check,
+                 "exact: a put of key %" PRIu32 " if it has version %" PRIu64
+                 " got 412, and that it had",
+                 call->key, call->wanted);
+}
+
 static void raise_floors(check_t *check, uint32_t key, uint64_t version)
 {
     if (version > check->key_floors[key])
@@ -335,6 +353,8 @@ static void sweep(check_t *check)
             call->_floor = check->floor;
         } else {
             check_floors(check, call);
+            if (call->status == 412)
+                check_refused(check, call);
             if (call->status == 404)
                 raise_floors(check, call->key, check_missing(check, call));
             else if (call->status != 0)
@@ -363,6 +383,19 @@ static void check_existence(check_t *check)
                  ", but version %" PRIu64 " before it is a %s",
                  op_name(write->op), write->key, write->status, write->version, before->version,
                  op_name(before->op));
+    }
+}
+
+/* rule 7, of one that was done, answered or not */
+static void check_exact(check_t *check)
+{
+    for (size_t i = 1; i < check->write_count; ++i) {
+        const history_call_t *before = check->writes[i - 1], *write = check->writes[i];
+        if (!is_start(write) && write->wanted != 0 && before->version != write->wanted)
+            complain(check,
+                     "exact: key %" PRIu32 " was put as version %" PRIu64 " only if it had %" PRIu64
+                     ", but it had %" PRIu64,
+                     write->key, write->version, write->wanted, before->version);
     }
 }
 
@@ -406,6 +439,7 @@ void history_check(history_t *history)
     check_distinct(&check);
     sweep(&check);
     check_existence(&check);
+    check_exact(&check);
     free(check.starts);
     free(check.puts);
     free(check.writes);

@@ -16,6 +16,9 @@
  *  5. 404 to a GET or a DELETE means that there was a moment between its begin and its end, not
  *     before the moments that 4 speaks of, at which the key had no value.
  *  6. 201 follows, in the order of versions, upon a delete or nothing; 204 upon a put.
+ *  7. A put that is done only if the key has a certain version follows upon just that one; and
+ * where it is answered with 412, there was a moment between its begin and its end at which the key
+ * had another.
  *
  * A request without an answer may have been done or not, at any time after it began; the version of
  * such a put is learned from whoever reads it. After a crash the history goes on: the driver reads
@@ -44,6 +47,7 @@ typedef struct st_history_call_t {
     uint32_t key;
     int status;        /* 0: there was no answer */
     uint64_t version;  /* of the answer, 0 if it has none */
+    uint64_t wanted;   /* version that the key must have for a put to be done; 0: any */
     uint64_t value;    /* put, or read by a GET that was answered 200; never twice put, never 0 */
     uint64_t begun_ns; /* never 0 */
     uint64_t ended_ns; /* HISTORY_NEVER without an answer */

@@ -30,7 +30,18 @@ static bool parse_etag(const char *etag, uint64_t *version)
 bool kv_call(http_conn_t *conn, const char *method, const char *target, bool is_async,
              const void *body, size_t body_bytes, uint64_t *version, http_response_t *res)
 {
-    const char *headers = is_async ? "Cairn-Durability: async\r\n" : NULL;
+    return kv_call_if(conn, method, target, 0, is_async, body, body_bytes, version, res);
+}
+
+bool kv_call_if(http_conn_t *conn, const char *method, const char *target, uint64_t if_version,
+                bool is_async, const void *body, size_t body_bytes, uint64_t *version,
+                http_response_t *res)
+{
+    char headers[128];
+    int n = snprintf(headers, sizeof(headers), "%s", is_async ? "Cairn-Durability: async\r\n" : "");
+    if (if_version != 0)
+        snprintf(headers + n, sizeof(headers) - (size_t)n, "If-Match: \"%" PRIu64 "\"\r\n",
+                 if_version);
     *version = 0;
     if (!http_request(conn, method, target, headers, body, body_bytes, res))
         return false;

@@ -24,4 +24,9 @@ bool kv_open(http_conn_t *conn, uint16_t port);
 bool kv_call(http_conn_t *conn, const char *method, const char *target, bool is_async,
              const void *body, size_t body_bytes, uint64_t *version, http_response_t *res);
 
+/** The same with `If-Match` for this version, unless it is 0. */
+bool kv_call_if(http_conn_t *conn, const char *method, const char *target, uint64_t if_version,
+                bool is_async, const void *body, size_t body_bytes, uint64_t *version,
+                http_response_t *res);
+
 #endif

@@ -2,6 +2,7 @@
  * Does the store forget, reorder or invent anything when it is killed again and again under load?
  *
  * Clients on their own connections put, get and delete a shared set of keys, sync and async mixed,
+ * many puts only if the key still has the version that was seen last,
  * until the server is killed; it starts again (sometimes it is killed while it does), every key is
  * read, and the whole history of what was asked and answered goes through tests/history.h. Then the
  * next history begins where this one ended. Now and then the end is an orderly one instead.
@@ -82,6 +83,11 @@ static void expect(const char *rule, const history_call_t *calls, size_t count)
         .op = HISTORY_GET, .key = (k), .status = (st), .version = (ver), .value = (val),           \
         .begun_ns = (at), .ended_ns = (until)                                                      \
     }
+#define PUT_IF(at, until, k, st, ver, val, if_version)                                             \
+    {                                                                                              \
+        .op = HISTORY_PUT, .key = (k), .status = (st), .version = (ver), .value = (val),           \
+        .wanted = (if_version), .begun_ns = (at), .ended_ns = (until)                              \
+    }
 #define PUT_LOST(at, k, val) PUT(at, HISTORY_NEVER, k, 0, 0, val)
 #define DEL_LOST(at, k) DEL(at, HISTORY_NEVER, k, 0, 0)
 
@@ -156,6 +162,30 @@ static void wrong_existence(void)
     EXPECT("answer", DEL(1, 2, 1, 404, 8));
 }
 
+static void conditions_not_exact(void)
+{
+    /* as it should be: done, refused, and refused beside a write that may have been first */
+    EXPECT(NULL, PUT_IF(1, 2, 0, 204, 8, 80, 5), PUT_IF(3, 4, 0, 412, 0, 90, 5));
+    EXPECT(NULL, PUT_IF(1, 9, 0, 412, 0, 80, 5), PUT(2, 8, 0, 204, 8, 90));
+    EXPECT(NULL, PUT_LOST(1, 0, 80), PUT_IF(2, 3, 0, 412, 0, 90, 5));
+    EXPECT(NULL, DEL_LOST(1, 0), PUT_IF(2, 3, 0, 412, 0, 90, 5));
+    EXPECT(NULL, PUT_IF(1, 9, 0, 204, 9, 80, 8), PUT(1, 9, 0, 204, 8, 90));
+    /* two that have seen the same, and both done: one write is lost */
+    EXPECT("exact", PUT_IF(1, 9, 0, 204, 8, 80, 5), PUT_IF(1, 9, 0, 204, 9, 90, 5));
+    EXPECT("exact", PUT(1, 2, 0, 204, 8, 80), PUT_IF(3, 4, 0, 204, 9, 90, 5));
+    EXPECT("exact", DEL(1, 2, 0, 204, 8), PUT(3, 4, 0, 201, 9, 90),
+           PUT_IF(5, 6, 0, 204, 10, 100, 5));
+    /* one without an answer, that was read */
+    EXPECT("exact", PUT(1, 2, 0, 204, 8, 80), PUT_IF(3, HISTORY_NEVER, 0, 0, 0, 90, 5),
+           GET(5, 6, 0, 200, 9, 90));
+    /* refused, though nobody had written anything else */
+    EXPECT("exact", PUT_IF(1, 2, 0, 412, 0, 80, 5));
+    EXPECT("exact", PUT_IF(1, 2, 0, 412, 0, 80, 5), PUT(3, 4, 0, 204, 8, 90));
+    EXPECT("exact", PUT(1, 2, 0, 204, 8, 80), PUT_IF(3, 4, 0, 412, 0, 90, 8), PUT_LOST(5, 0, 100));
+    EXPECT("answer", PUT_IF(1, 2, 0, 412, 9, 80, 5));
+    EXPECT("answer", PUT_IF(1, 2, 0, 201, 8, 80, 5));
+}
+
 static void next_history(void)
 {
     const history_call_t first[] = {PUT(1, 2, 0, 201, 1, 10), PUT(3, 4, 1, 201, 2, 20),
@@ -178,6 +208,7 @@ static void next_history(void)
 }
 
 #undef PUT
+#undef PUT_IF
 #undef DEL
 #undef GET
 
@@ -206,7 +237,8 @@ typedef struct st_client_t {
     pthread_t thread;
     history_call_t *calls;
     size_t count;
-    uint64_t puts; /* in all histories: values are never put twice */
+    uint64_t puts;       /* in all histories: values are never put twice */
+    uint64_t seen[KEYS]; /* the version that each key had, by the last answer */
     uint8_t *value;
 } client_t;
 
@@ -225,6 +257,7 @@ struct st_run_t {
     unsigned stops;      /* orderly ends under load */
     size_t calls;
     size_t unanswered;
+    size_t matched, refused; /* puts that were to be done only if the key had a version */
 };
 
 static void complain(void *ctx, const char *text)
@@ -297,6 +330,12 @@ static void note_answer(client_t *client, history_call_t *call, const http_respo
 {
     char text[256];
     call->status = res->status;
+    if (res->status == 412) { /* the version that it tells is no write's */
+        call->version = 0;
+        client->seen[call->key] = 0;
+        return;
+    }
+    client->seen[call->key] = call->op == HISTORY_DELETE ? 0 : call->version;
     if (call->op != HISTORY_GET || res->status != 200)
         return;
     call->value = read_value(call->key, res, client->value);
@@ -308,22 +347,25 @@ static void note_answer(client_t *client, history_call_t *call, const http_respo
     complain(client->run, text);
 }
 
-/* false when there was no answer */
-static bool make_call(client_t *client, history_op_t op, uint32_t key, bool is_async)
+/* `wanted`: the version that the key must have for a put; 0: any. False when there was no answer */
+static bool make_call(client_t *client, history_op_t op, uint32_t key, uint64_t wanted,
+                      bool is_async)
 {
     static const char *const methods[] = {"GET", "PUT", "DELETE"};
     history_call_t *call = &client->calls[client->count++];
     http_response_t res;
     size_t count = 0;
-    *call = (history_call_t){.op = op, .key = key, .ended_ns = HISTORY_NEVER};
+    *call = (history_call_t){.op = op, .key = key, .wanted = wanted, .ended_ns = HISTORY_NEVER};
     if (op == HISTORY_PUT) {
         call->value = (uint64_t)(client->index + 1) << 40 | ++client->puts;
         count = make_value(call->value, key, client->value);
     }
     call->begun_ns = now_ns();
-    if (!kv_call(&client->conn, methods[op], client->run->targets[key], is_async,
-                 op == HISTORY_PUT ? client->value : NULL, count, &call->version, &res))
+    if (!kv_call_if(&client->conn, methods[op], client->run->targets[key], wanted, is_async,
+                    op == HISTORY_PUT ? client->value : NULL, count, &call->version, &res)) {
+        client->seen[key] = 0;
         return false;
+    }
     call->ended_ns = now_ns();
     note_answer(client, call, &res);
     http_response_dispose(&res);
@@ -336,7 +378,8 @@ static bool make_random_call(client_t *client)
     uint64_t dice = random_below(random, 100);
     history_op_t op = dice < 45 ? HISTORY_PUT : dice < 60 ? HISTORY_DELETE : HISTORY_GET;
     uint32_t key = (uint32_t)random_below(random, random_below(random, 2) ? HOT_KEYS : KEYS);
-    return make_call(client, op, key, random_below(random, 2));
+    uint64_t wanted = op == HISTORY_PUT && random_below(random, 2) ? client->seen[key] : 0;
+    return make_call(client, op, key, wanted, random_below(random, 2));
 }
 
 static void *make_calls(void *arg)
@@ -355,7 +398,7 @@ static void *read_keys(void *arg)
 {
     client_t *client = arg;
     for (uint32_t key = client->index; key < KEYS; key += CLIENTS)
-        if (!make_call(client, HISTORY_GET, key, false)) {
+        if (!make_call(client, HISTORY_GET, key, 0, false)) {
             complain(client->run, client->conn.error);
             break;
         }
@@ -382,6 +425,10 @@ static void join_clients(run_t *run)
         http_close(&client->conn);
         history_add(&run->history, client->calls, client->count);
         run->calls += client->count;
+        for (size_t call = 0; call != client->count; ++call) {
+            run->matched += client->calls[call].wanted != 0 && client->calls[call].status == 204;
+            run->refused += client->calls[call].status == 412;
+        }
         run->unanswered += client->count != 0 && client->calls[client->count - 1].status == 0;
     }
 }
@@ -494,9 +541,11 @@ static void run_dispose(run_t *run)
 static void say_figures(run_t *run)
 {
     printf("\n    %u kills under load, %u while opening, %u orderly stops; %zu operations, %zu "
-           "without an answer; %zu violations ",
-           run->kills, run->open_kills, run->stops, run->calls, run->unanswered,
-           atomic_load(&run->failures));
+           "without an answer, %zu done since the version was the one expected, %zu refused since "
+           "it was "
+           "not; %zu violations ",
+           run->kills, run->open_kills, run->stops, run->calls, run->unanswered, run->matched,
+           run->refused, atomic_load(&run->failures));
 }
 
 static void kills_under_load(void)
@@ -515,6 +564,7 @@ static void kills_under_load(void)
     }
     say_figures(&run);
     CU_ASSERT_EQUAL(atomic_load(&run.failures), 0);
+    CU_ASSERT(run.matched != 0 && run.refused != 0);
     CU_ASSERT(run.unanswered != 0); /* else the kills came when nothing was going on */
     CU_ASSERT_EQUAL(server_stop(&run.server), 0);
     run_dispose(&run);
@@ -528,6 +578,7 @@ void suite_history(void)
     CU_add_test(s, "the checker finds values that were never put", invented_values);
     CU_add_test(s, "the checker finds versions out of order", versions_out_of_order);
     CU_add_test(s, "the checker finds answers that do not fit the order", wrong_existence);
+    CU_add_test(s, "the checker finds conditions that were not exact", conditions_not_exact);
     CU_add_test(s, "the checker goes on from what was read last", next_history);
     CU_add_test(s, "nothing is lost, reordered or invented under load and kill -9",
                 kills_under_load);
