@@ -72,6 +72,7 @@ static void on_close(void *data)
     if (conn->linger_fd >= 0)
         start_linger(worker, conn->linger_fd);
     h2o_linklist_unlink(&conn->link);
+    SSL_CTX_free(conn->ssl_ctx);
     free(conn);
     cairn_metrics_add(&worker->metrics.connections_open, (uint64_t)-1);
     cairn_worker_on_conn_closed(worker);
@@ -80,7 +81,10 @@ static void on_close(void *data)
 void cairn_conn_accept(cairn_worker_t *worker, h2o_socket_t *sock)
 {
     cairn_conn_t *conn = h2o_mem_alloc(sizeof(*conn));
-    *conn = (cairn_conn_t){.worker = worker, .sock = sock, .linger_fd = -1};
+    *conn = (cairn_conn_t){
+        .worker = worker, .sock = sock, .ssl_ctx = worker->accept_ctx.ssl_ctx, .linger_fd = -1};
+    if (conn->ssl_ctx != NULL)
+        SSL_CTX_up_ref(conn->ssl_ctx);
     sock->on_close.cb = on_close;
     sock->on_close.data = conn;
     h2o_linklist_insert(&worker->conns, &conn->link);

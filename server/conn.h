@@ -39,6 +39,8 @@ typedef struct st_cairn_conn_t {
     h2o_linklist_t link; /* of the worker's conns */
     cairn_worker_t *worker;
     h2o_socket_t *sock;
+    /* a reference, or NULL: libh2o looks at it when the first byte comes, and takes none itself */
+    SSL_CTX *ssl_ctx;
     uint64_t request_began_ns; /* 0 between requests */
     cairn_op_t op;             /* of the request under way */
     cairn_conn_head_t head;    /* of the request under way */

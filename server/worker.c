@@ -174,7 +174,7 @@ typedef struct st_order_t {
     bool logs_access;
 } order_t;
 
-/** connections there are keep the context they began with, and its memory */
+/** connections there are keep the context they began with: each has a reference */
 static void reload(cairn_worker_t *worker, const order_t *order)
 {
     worker->limits = order->limits;

@@ -67,13 +67,23 @@ static void open_tls(const site_t *site, http_conn_t *conn, const tls_options_t 
     CU_ASSERT_TRUE_FATAL(is_open);
 }
 
+/* until the server has said so `count` times */
+static void await_lines(site_t *site, const char *line, int count)
+{
+    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1)) {
+        int found = 0;
+        for (const char *at = server_output(&site->server); (at = strstr(at, line)) != NULL; ++at)
+            ++found;
+        if (found >= count)
+            return;
+    }
+    fprintf(stderr, "\n    not %d times \"%s\" in: %s", count, line, server_output(&site->server));
+    CU_FAIL_FATAL("the server does not say it");
+}
+
 static void await_line(site_t *site, const char *line)
 {
-    for (int64_t deadline_ms = monotonic_ms() + 10000; monotonic_ms() < deadline_ms; sleep_ms(1))
-        if (strstr(server_output(&site->server), line) != NULL)
-            return;
-    fprintf(stderr, "\n    no \"%s\" in: %s", line, server_output(&site->server));
-    CU_FAIL_FATAL("the server does not say it");
+    await_lines(site, line, 1);
 }
 
 /* ---------------------------------------------------------------- speaking it */
@@ -262,6 +272,34 @@ static void certificates_change(void)
     server_dispose(&site.server);
 }
 
+/* each was accepted with a certificate that nobody else has any more when it begins */
+static void who_hesitates_is_served(void)
+{
+    enum { RELOADS = 3, EACH = 8 };
+    const char *const extra[] = {"--config", config, NULL};
+    site_t site;
+    http_conn_t silent[RELOADS][EACH];
+    write_config(certificate, key);
+    CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&site, extra), 0);
+    for (int i = 0; i != RELOADS; ++i) {
+        for (int j = 0; j != EACH; ++j)
+            site_open(&site, &silent[i][j]);
+        sleep_ms(50); /* accepted, by then */
+        write_config(i % 2 != 0 ? certificate : other_certificate, i % 2 != 0 ? key : other_key);
+        kill(site.server.pid, SIGHUP);
+        await_lines(&site, "reload: done", i + 1);
+    }
+    sleep_ms(150); /* the workers have heard of it after a turn of their loops */
+    for (int i = 0; i != RELOADS; ++i)
+        for (int j = 0; j != EACH; ++j) {
+            CU_ASSERT_TRUE_FATAL(tls_begin(&silent[i][j], NULL));
+            CU_ASSERT_EQUAL(exchange_status(&silent[i][j], "GET", "/livez", NULL, NULL, 0), 204);
+            http_close(&silent[i][j]);
+        }
+    CU_ASSERT_EQUAL(server_stop(&site.server), 0);
+    server_dispose(&site.server);
+}
+
 /* ---------------------------------------------------------------- the end */
 
 static void stops_in_order(void)
@@ -319,6 +357,7 @@ void suite_tls(void)
     CU_add_test(s, "what is too large is refused, and the next is served", too_large_over_tls);
     CU_add_test(s, "a certificate or key that cannot be used is named", unusable_ones_are_named);
     CU_add_test(s, "SIGHUP changes the certificate and drops nobody", certificates_change);
+    CU_add_test(s, "nor who has connected and begins later", who_hesitates_is_served);
     CU_add_test(s, "over TLS too, what is under way is finished", stops_in_order);
     CU_add_test(s, "TLS is spoken over a Unix socket as well", over_a_unix_socket);
 }

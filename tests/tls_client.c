@@ -131,7 +131,7 @@ static SSL *make_ssl(const tls_options_t *options)
 }
 
 /* bounded by the timeouts that http_open() has set for sending, and the same for receiving */
-static bool shake_hands(http_conn_t *conn, const tls_options_t *options)
+bool tls_begin(http_conn_t *conn, const tls_options_t *options)
 {
     struct timeval timeout = {.tv_sec = conn->timeout_ms / 1000};
     SSL *ssl = make_ssl(options);
@@ -155,12 +155,12 @@ static bool shake_hands(http_conn_t *conn, const tls_options_t *options)
 
 bool tls_open(http_conn_t *conn, uint16_t port, const tls_options_t *options)
 {
-    return http_open(conn, port) && shake_hands(conn, options);
+    return http_open(conn, port) && tls_begin(conn, options);
 }
 
 bool tls_open_unix(http_conn_t *conn, const char *path)
 {
-    return http_open_unix(conn, path) && shake_hands(conn, NULL);
+    return http_open_unix(conn, path) && tls_begin(conn, NULL);
 }
 
 const char *tls_peer_name(const http_conn_t *conn)

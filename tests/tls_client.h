@@ -24,6 +24,9 @@ bool tls_open(http_conn_t *conn, uint16_t port, const tls_options_t *options);
 /** The same over a Unix socket. */
 bool tls_open_unix(http_conn_t *conn, const char *path);
 
+/** Shakes hands on what http_open() has opened. On failure nothing is to close. */
+bool tls_begin(http_conn_t *conn, const tls_options_t *options);
+
 /** The common name in the server's certificate. Owner: static, until the next call. */
 const char *tls_peer_name(const http_conn_t *conn);
 
