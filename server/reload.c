@@ -23,6 +23,8 @@ static const bool may_change[CAIRN_OPTION_COUNT] = {
     [CAIRN_OPTION_tls_key] = true,
     [CAIRN_OPTION_limits_value_bytes] = true,
     [CAIRN_OPTION_limits_connections] = true,
+    [CAIRN_OPTION_limits_queue_ops] = true,
+    [CAIRN_OPTION_limits_queue_bytes] = true,
     [CAIRN_OPTION_limits_body_bytes] = true,
     [CAIRN_OPTION_limits_read_rate] = true,
     [CAIRN_OPTION_limits_batch_ops] = true,
@@ -61,20 +63,16 @@ static void keep(reload_t *r, cairn_option_id_t id)
     cairn_config_take(&r->next, r->config, id);
 }
 
-/** segments and queue stay as they are until a restart, so the value must fit into those */
+/** segments stay as they are until a restart, so the value must fit into those; that it fits into
+ * the rest has been checked with the config */
 static void check_value_fits(reload_t *r)
 {
-    uint64_t segment = r->config->storage_segment_bytes - CAIRN_CONFIG_RECORD_OVERHEAD_BYTES;
-    uint64_t queue = r->config->limits_queue_bytes;
-    uint64_t bodies = r->next.limits_body_bytes / 2;
-    uint64_t most = segment < queue ? segment : queue;
-    if (bodies < most)
-        most = bodies;
+    uint64_t most = r->config->storage_segment_bytes - CAIRN_CONFIG_RECORD_OVERHEAD_BYTES;
     if (r->next.limits_value_bytes <= most)
         return;
     say(CAIRN_LOG_WARNING,
         "limits.value_bytes: %" PRIu64 " bytes need a restart; up to %" PRIu64
-        " fit into segments and queue as they are",
+        " fit into segments as they are",
         r->next.limits_value_bytes, most);
     keep(r, CAIRN_OPTION_limits_value_bytes);
 }
@@ -149,6 +147,8 @@ static void apply(reload_t *r)
     uint64_t value_bytes = r->config->limits_value_bytes;
     cairn_serve_set_value_bytes_max(server, value_bytes);
     server->limits = cairn_serve_limits(r->config);
+    cairn_store_set_queue_max(atomic_load_explicit(&server->store, memory_order_relaxed),
+                              r->config->limits_queue_ops, r->config->limits_queue_bytes);
     bool logs_access = r->config->log_access != CAIRN_ACCESS_LOG_OFF;
     if (logs_access)
         cairn_access_log_set_format(server->access_log, r->config->log_access);

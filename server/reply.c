@@ -221,17 +221,17 @@ size_t cairn_reply_format_problem(char *answer, size_t room, cairn_problem_t pro
 
 void cairn_reply_err(h2o_req_t *req, cairn_err_t err)
 {
-    cairn_server_t *server = cairn_worker_of(req)->server;
-    const cairn_config_t *config = server->config;
+    const cairn_worker_t *worker = cairn_worker_of(req);
     if (err == CAIRN_ERR_TOO_LARGE)
-        cairn_reply_problem(req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
-                            "the value would be larger than limits.value_bytes, %" PRIu64,
-                            atomic_load_explicit(&server->value_bytes_max, memory_order_relaxed));
+        cairn_reply_problem(
+            req, CAIRN_PROBLEM_VALUE_TOO_LARGE,
+            "the value would be larger than limits.value_bytes, %" PRIu64,
+            atomic_load_explicit(&worker->server->value_bytes_max, memory_order_relaxed));
     else if (err == CAIRN_ERR_QUEUE_FULL)
         cairn_reply_problem(req, CAIRN_PROBLEM_QUEUE_FULL,
                             "limits.queue_ops, %" PRIu64 ", or limits.queue_bytes, %" PRIu64
                             ", is reached",
-                            config->limits_queue_ops, config->limits_queue_bytes);
+                            worker->limits.queue_ops, worker->limits.queue_bytes);
     else
         cairn_reply_problem(req, cairn_problem_of(err), "%s", cairn_strerror(err));
 }

@@ -82,6 +82,8 @@ cairn_limits_t cairn_serve_limits(const cairn_config_t *config)
 {
     return (cairn_limits_t){
         .connections = connections_max(config),
+        .queue_ops = config->limits_queue_ops,
+        .queue_bytes = config->limits_queue_bytes,
         .body_bytes = config->limits_body_bytes,
         .read_rate = config->limits_read_rate,
         .batch_ops = config->limits_batch_ops,

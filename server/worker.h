@@ -22,6 +22,8 @@ typedef struct st_cairn_worker_t cairn_worker_t;
 /** limits that a reload may change; each worker has its own, which nobody else looks at */
 typedef struct st_cairn_limits_t {
     size_t connections; /* of all workers together */
+    uint64_t queue_ops; /* the store's, here for who is told of them */
+    uint64_t queue_bytes;
     uint64_t body_bytes;
     uint64_t read_rate;
     size_t batch_ops;

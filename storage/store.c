@@ -216,6 +216,11 @@ void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes)
     cairn_writer_set_value_bytes_max(store->writer, bytes);
 }
 
+void cairn_store_set_queue_max(cairn_store_t *store, uint64_t ops, uint64_t bytes)
+{
+    cairn_writer_set_queue_max(store->writer, ops, bytes);
+}
+
 /** a watermark for the next start; the log is whole without it */
 static void note_end(cairn_store_t *store, uint64_t durable_version)
 {

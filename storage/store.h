@@ -80,6 +80,12 @@ cairn_err_t cairn_store_close(cairn_store_t *store);
 void cairn_store_set_value_bytes_max(cairn_store_t *store, uint64_t bytes);
 
 /**
+ * Changes options.queue_ops_max and queue_bytes_max for the writes that come from now on. Those in
+ * the queue stay, also where there are more of them. Threads: any.
+ */
+void cairn_store_set_queue_max(cairn_store_t *store, uint64_t ops, uint64_t bytes);
+
+/**
  * Does what upkeep there is to do, on the calling thread, which is registered. Only with
  * options.upkeep_by_hand, for those that want to say when: tests, and what works offline.
  */

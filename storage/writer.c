@@ -487,6 +487,12 @@ void cairn_writer_set_value_bytes_max(cairn_writer_t *w, uint64_t bytes)
     atomic_store_explicit(&w->value_bytes_max, bytes, memory_order_relaxed);
 }
 
+void cairn_writer_set_queue_max(cairn_writer_t *w, uint64_t ops, uint64_t bytes)
+{
+    atomic_store_explicit(&w->queue_ops_max, ops, memory_order_relaxed);
+    atomic_store_explicit(&w->queue_bytes_max, bytes, memory_order_relaxed);
+}
+
 cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn_space_t *space,
                                    cairn_segments_t *segments, cairn_maintenance_t *maintenance,
                                    cairn_health_t *health, cairn_clock_t *clock,
@@ -498,6 +504,7 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
         return NULL;
     w->options = *options;
     cairn_writer_set_value_bytes_max(w, options->value_bytes_max);
+    cairn_writer_set_queue_max(w, options->queue_ops_max, options->queue_bytes_max);
     w->log = *log;
     w->log.in_memory = options->in_memory;
     w->index = index;

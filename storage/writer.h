@@ -55,8 +55,9 @@ cairn_writer_t *cairn_writer_start(cairn_log_t *log, cairn_index_t *index, cairn
  */
 void cairn_writer_stop(cairn_writer_t *writer, uint64_t *durable_version);
 
-/** As cairn_store_set_value_bytes_max(). Threads: any. */
+/** As cairn_store_set_value_bytes_max() and cairn_store_set_queue_max(). Threads: any. */
 void cairn_writer_set_value_bytes_max(cairn_writer_t *writer, uint64_t bytes);
+void cairn_writer_set_queue_max(cairn_writer_t *writer, uint64_t ops, uint64_t bytes);
 
 /** As cairn_store_enqueue(), cairn_store_enqueue_batch() and cairn_store_wake(). Threads: any. */
 cairn_err_t cairn_writer_enqueue(cairn_writer_t *writer, cairn_write_t *write);

@@ -13,7 +13,8 @@
 
 struct st_cairn_writer_t {
     cairn_writer_options_t options;
-    _Atomic uint64_t value_bytes_max; /* relaxed: a write decided a moment later sees it */
+    /* relaxed, all three: a write that comes a moment later sees them */
+    _Atomic uint64_t value_bytes_max, queue_ops_max, queue_bytes_max;
     cairn_log_t log;
     cairn_index_t *index;
     cairn_space_t *space;

@@ -16,8 +16,10 @@ static bool reserve_queue(cairn_writer_t *w, uint64_t ops, uint64_t bytes)
     uint64_t bytes_before =
         atomic_fetch_add_explicit(&w->counters.queued_bytes, bytes, memory_order_relaxed);
     /* alone it may be larger than the queue: else it could never pass */
-    if ((ops_before == 0 || ops_before + ops <= w->options.queue_ops_max) &&
-        (bytes_before == 0 || bytes_before + bytes <= w->options.queue_bytes_max))
+    if ((ops_before == 0 ||
+         ops_before + ops <= atomic_load_explicit(&w->queue_ops_max, memory_order_relaxed)) &&
+        (bytes_before == 0 ||
+         bytes_before + bytes <= atomic_load_explicit(&w->queue_bytes_max, memory_order_relaxed)))
         return true;
     atomic_fetch_sub_explicit(&w->counters.queued_ops, ops, memory_order_relaxed);
     atomic_fetch_sub_explicit(&w->counters.queued_bytes, bytes, memory_order_relaxed);

@@ -207,8 +207,11 @@ static void a_full_queue_refuses(void)
     CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
     waiter_init(&waiter);
     gate_close(&gate, &f);
-    cairn_err_t expected[] = {CAIRN_OK, CAIRN_OK, CAIRN_OK, CAIRN_ERR_QUEUE_FULL};
-    for (int i = 0; i < 4; ++i) {
+    cairn_err_t expected[] = {
+        CAIRN_OK, CAIRN_OK, CAIRN_OK, CAIRN_ERR_QUEUE_FULL, CAIRN_OK, CAIRN_ERR_QUEUE_FULL};
+    for (int i = 0; i < 6; ++i) {
+        if (i == 4) /* one more than before */
+            cairn_store_set_queue_max(f.store, 4, 4096);
         cairn_write_t *write =
             fixture_frame(&waiter, CAIRN_WRITE_PUT, text("k"), text("v"), CAIRN_SYNC);
         CU_ASSERT_PTR_NOT_NULL_FATAL(write);
@@ -218,7 +221,7 @@ static void a_full_queue_refuses(void)
             cairn_write_destroy(write);
     }
     gate_open(&gate);
-    for (cairn_write_t *w = waiter_take(&waiter, 3), *next; w != NULL; w = next) {
+    for (cairn_write_t *w = waiter_take(&waiter, 4), *next; w != NULL; w = next) {
         next = w->next;
         cairn_write_destroy(w);
     }

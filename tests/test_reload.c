@@ -179,8 +179,45 @@ static void other_limits_move(void)
     http_response_dispose(&res);
     http_close(&more);
     http_close(&conn);
-    reload("workers: 1\nlimits:\n  queue_ops: 9\n", "reload: done", 2);
-    CU_ASSERT(comes_to_say("limits.queue_ops: a new value needs a restart", 1));
+    stop();
+}
+
+/* how many of some writes that come at once are told that the queue is full */
+static int refused_of_many(void)
+{
+    enum { WRITERS = 16, ROUNDS = 50 };
+    static const char put[] = "PUT /v1/kv/q HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\nx";
+    http_conn_t conns[WRITERS];
+    http_response_t res;
+    int refused = 0;
+    for (int i = 0; i != WRITERS; ++i)
+        site_open(&site, &conns[i]);
+    for (int round = 0; round != ROUNDS; ++round) {
+        for (int i = 0; i != WRITERS; ++i)
+            CU_ASSERT(http_send(&conns[i], put, sizeof(put) - 1));
+        for (int i = 0; i != WRITERS; ++i) {
+            CU_ASSERT_TRUE_FATAL(http_read_response(&conns[i], "PUT", &res));
+            CU_ASSERT(res.status != 503 || detail_has(&res, "limits.queue_ops, 1,"));
+            refused += res.status == 503;
+            http_response_dispose(&res);
+        }
+    }
+    for (int i = 0; i != WRITERS; ++i)
+        http_close(&conns[i]);
+    return refused;
+}
+
+static void the_queue_moves(void)
+{
+    start("workers: 1\n", NULL);
+    CU_ASSERT_EQUAL(refused_of_many(), 0);
+    reload("workers: 1\nlimits:\n  queue_ops: 1\n", "reload: done", 1);
+    CU_ASSERT(comes_to_say("limits.queue_ops has its new value", 1));
+    sleep_ms(150); /* the worker has heard of it after a turn of its loop */
+    CU_ASSERT(refused_of_many() > 0);
+    reload("workers: 1\nlimits:\n  queue_bytes: 64MiB\n", "reload: done", 2);
+    CU_ASSERT(comes_to_say("limits.queue_bytes has its new value", 1));
+    CU_ASSERT_EQUAL(refused_of_many(), 0);
     stop();
 }
 
@@ -468,8 +505,8 @@ static void the_level_of_the_log_moves(void)
     CU_ASSERT(comes_to_say("log.level: \"loud\" is not a level", 1));
     CU_ASSERT(comes_to_say("Z info: ", 0));
     /* by the new level, the reload that sets it already says what there is to say */
-    reload("limits:\n  queue_ops: 9\nlog:\n  level: warning\n",
-           "Z warning: reload: limits.queue_ops: a new value needs a restart", 1);
+    reload("workers: 3\nlog:\n  level: warning\n",
+           "Z warning: reload: workers: a new value needs a restart", 1);
     reload("limits:\n  value_bytes: 20B\nlog:\n  level: info\n", "reload: done", 1);
     CU_ASSERT(comes_to_say("Z info: reload: log.level has its new value", 1));
     CU_ASSERT(comes_to_say("Z info: reload: done", 1));
@@ -499,7 +536,8 @@ void suite_reload(void)
     CU_add_test(s, "limits.value_bytes moves if it fits", the_value_limit_moves);
     CU_add_test(s, "limits.idle_timeout moves", the_idle_timeout_moves);
     CU_add_test(s, "limits.shutdown_timeout moves", the_shutdown_timeout_moves);
-    CU_add_test(s, "other limits move, but those of the queue", other_limits_move);
+    CU_add_test(s, "other limits move", other_limits_move);
+    CU_add_test(s, "those of the queue move", the_queue_moves);
     CU_add_test(s, "what may not change is named and stays", what_may_not_change_is_named);
     CU_add_test(s, "a file with a mistake changes nothing", a_mistake_changes_nothing);
     CU_add_test(s, "tokens are replaced, on open connections too", tokens_are_replaced);
