@@ -4,6 +4,7 @@
  * Segments, key tables and the checkpoint each begin with a header that has the store's uuid and a
  * sum of its own. How far the log went is in those of key tables and of the checkpoint.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,15 +37,19 @@ typedef struct st_proof_t {
     unsigned files; /* that say the same */
     char first[NAME_BYTES], other[NAME_BYTES];
     bool differ;
+    int failure; /* a file could not be opened: not for damage, and it may know more than others */
 } proof_t;
 
+/** false where it is damaged, or the disk cannot read it */
 static bool read_header(proof_t *proof, const char *name, const char *magic, uint32_t format,
                         uint32_t bytes, header_t *header)
 {
     uint64_t sum;
     int fd = cairn_os->open(proof->dir->fd, name, O_RDONLY);
-    if (fd < 0)
+    if (fd < 0) {
+        proof->failure = fd != -ENOENT ? fd : proof->failure;
         return false;
+    }
     int64_t n = cairn_os->pread(fd, header, bytes, 0);
     cairn_os->close(fd);
     if (n != (int64_t)bytes)
@@ -108,8 +113,11 @@ cairn_err_t cairn_dir_prove(cairn_dir_t *dir, const char *path, char *errmsg)
     dir->newest_first = dir->durable_version = dir->accepted = 0;
     dir->closed = (cairn_closed_t){.end = 0};
     int listed = cairn_os->list(dir->fd, on_entry, &proof);
-    if (listed < 0) {
-        snprintf(errmsg, CAIRN_ERRMSG_BYTES, "%s: cannot be listed: %s", path, strerror(-listed));
+    int failure = listed < 0 ? listed : proof.failure;
+    if (failure < 0) {
+        snprintf(errmsg, CAIRN_ERRMSG_BYTES,
+                 "%s: STORE is damaged or gone, and the other files cannot be looked at: %s", path,
+                 strerror(-failure));
         return CAIRN_ERR_IO;
     }
     if (proof.differ) {

@@ -4,6 +4,7 @@
  */
 #include <CUnit/CUnit.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "storage/listing.h"
 #include "storage/search.h"
 #include "storage/store_internal.h"
+#include "tests/fault_os.h"
 #include "tests/salvage_tools.h"
 #include "tests/seed.h"
 #include "tests/shell.h"
@@ -69,7 +71,12 @@ static told_t list(fixture_t *f, bool is_partial)
     for (unsigned steps = 0; told.result == CAIRN_LISTING_PAUSED; ++steps) {
         CU_ASSERT_FATAL(steps < 1000);
         cairn_listing_reader_t *reader = cairn_listing_begin(f->store, &listing, &options);
-        while ((told.result = cairn_listing_next(reader, &row, &told.err)) == CAIRN_LISTING_ROW)
+        if (reader == NULL) {
+            told.result = CAIRN_LISTING_FAILED;
+            told.err = CAIRN_ERR_NOMEM;
+        }
+        while (reader != NULL &&
+               (told.result = cairn_listing_next(reader, &row, &told.err)) == CAIRN_LISTING_ROW)
             note(&told, &row);
         cairn_listing_end(reader);
     }
@@ -325,6 +332,37 @@ static void of_a_lost_value_no_older_one_is_told(void)
     fixture_dispose(&f);
 }
 
+/* a list that has no memory for what is damaged lacks nothing without a word either */
+static void without_memory_nothing_is_left_out(void)
+{
+    static const fault_function_t functions[] = {FAULT_alloc, FAULT_calloc, FAULT_alloc_pages};
+    fixture_t f;
+    unsigned failed = 0;
+    begin(&f);
+    change_t c = damage_key(&f, 5, 9, one_bit, 1);
+    for (int i = 0; i < 3; ++i)
+        for (uint64_t nth = 1;; ++nth) {
+            take_back(&c); /* or it would not open */
+            fixture_restart(&f);
+            c = damage_key(&f, 5, 9, one_bit, 1);
+            fault_os_install();
+            fault_os_fail(functions[i], nth, ENOMEM, false);
+            told_t listed = list(&f, false);
+            bool is_over = fault_os_calls(functions[i]) < nth;
+            fault_os_remove();
+            failed += listed.result == CAIRN_LISTING_FAILED;
+            CU_ASSERT(listed.result != CAIRN_LISTING_FAILED || listed.err == CAIRN_ERR_NOMEM);
+            CU_ASSERT_EQUAL(count_wrong(&f, &listed), 0);
+            listed = list(&f, false);
+            CU_ASSERT_EQUAL(listed.result, CAIRN_LISTING_END);
+            CU_ASSERT_EQUAL(count_wrong(&f, &listed), 0);
+            if (is_over)
+                break;
+        }
+    CU_ASSERT(failed != 0);
+    end(&f, &c);
+}
+
 /* ---------------------------------------------------------------- what a client is told */
 
 /** waits until the first segment has its name, and ruins the record of a key in it */
@@ -449,6 +487,7 @@ void suite_listing_damage(void)
                 a_damaged_record_that_was_replaced_harms_nobody);
     CU_add_test(s, "a damaged MARK hides no key", a_damaged_mark_hides_no_key);
     CU_add_test(s, "of a lost value no older one is told", of_a_lost_value_no_older_one_is_told);
+    CU_add_test(s, "without memory nothing is left out", without_memory_nothing_is_left_out);
     CU_add_test(s, "a client is refused, or told that it is partial",
                 a_client_is_refused_or_told_that_it_is_partial);
     CU_add_test(s, "wherever it is damaged, no key is left out without a word",

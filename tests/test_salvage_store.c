@@ -4,6 +4,7 @@
  */
 #include <CUnit/CUnit.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,34 @@ static void whatever_call_fails_nothing_is_lost(void)
     }
 }
 
+/* each call once, in turn, until one is not made any more */
+static void if_a_call_fails_the_next_salvage_is_whole(void)
+{
+    for (fault_function_t function = 0; function < FAULT_FUNCTION_COUNT; ++function) {
+        for (uint64_t nth = 1;; ++nth) {
+            fixture_t f;
+            salvage_make_store(&f);
+            write_text(&f, "STORE", "nonsense");
+            fault_os_install();
+            fault_os_fail(function, nth, EIO, false);
+            if (salvage_open(&f) == CAIRN_OK)
+                fixture_close(&f);
+            f.store = NULL;
+            bool is_over = fault_os_calls(function) < nth;
+            fault_os_remove();
+            cairn_err_t err = fixture_open(&f);
+            CU_ASSERT(err == CAIRN_OK || says(&f, "STORE: not written by this version of cairn"));
+            if (err != CAIRN_OK)
+                CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
+            salvage_check(&f, 0, 0);
+            CU_ASSERT_EQUAL(salvage_told(&f).lost_versions, 0);
+            fixture_dispose(&f);
+            if (is_over || nth == 60)
+                break;
+        }
+    }
+}
+
 void suite_salvage_store(void)
 {
     CU_pSuite s = CU_add_suite("salvage: STORE is damaged", NULL, NULL);
@@ -211,4 +240,6 @@ void suite_salvage_store(void)
     CU_add_test(s, "files of two stores are refused", files_of_two_stores_are_refused);
     CU_add_test(s, "where nothing proves it, it is refused", where_nothing_proves_it_it_is_refused);
     CU_add_test(s, "whatever call fails, nothing is lost", whatever_call_fails_nothing_is_lost);
+    CU_add_test(s, "if a call fails, the next salvage is whole",
+                if_a_call_fails_the_next_salvage_is_whole);
 }
