@@ -413,6 +413,9 @@ static void what_a_write_would_wait_for(void)
     fault_os_fail(FAULT_is_resident, 1, EIO, true);
     CU_ASSERT_EQUAL_FATAL(fixture_get(&f, text("large"), &value), CAIRN_OK);
     CU_ASSERT_EQUAL_FATAL(fixture_get(&f, text("small"), &value), CAIRN_OK);
+    /* nor does a load for what it shares blocks with, which is asked for */
+    CU_ASSERT_EQUAL(peeked(&f, "small", true), CAIRN_ERR_COLD);
+    fault_os_heal();
     CU_ASSERT_EQUAL(peeked(&f, "large", true), CAIRN_OK);
     CU_ASSERT_EQUAL(peeked(&f, "small", true), CAIRN_OK);
     /* the writer itself waits for what is cold */
