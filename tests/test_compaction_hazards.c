@@ -185,6 +185,38 @@ static void full_with_a_checkpoint(void)
     unstage();
 }
 
+/* somebody is being sent a value whose segment is compacted meanwhile */
+static void read_while_it_is_compacted(void)
+{
+    static const char first[] = "0000000000000001-0000.seg";
+    uint8_t expected[1000];
+    cairn_value_t sent, copied;
+    fixture_t f;
+    stage();
+    init(&f);
+    f.options.checkpoint_bytes = 0;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
+    fixture_put_filled(&f, text("k"), sizeof(expected), 7, CAIRN_SYNC);
+    random_fill(7, expected, sizeof(expected));
+    fill(&f, "a", 180, 0);
+    CU_ASSERT_EQUAL_FATAL(fixture_get(&f, text("k"), &sent), CAIRN_OK);
+    cairn_value_pin(&sent);
+    fill(&f, "a", 180, 0); /* the same once more */
+    fault_os_wait_until_quiet();
+    cairn_store_compact(f.store);
+    cairn_store_upkeep(f.store);
+    CU_ASSERT_EQUAL(fixture_get(&f, text("k"), &copied), CAIRN_OK);
+    CU_ASSERT_NOT_EQUAL(copied.loc, sent.loc);
+    CU_ASSERT(memcmp(copied.bytes, expected, sizeof(expected)) == 0);
+    CU_ASSERT_EQUAL(access(fixture_path(&f, first), F_OK), 0);
+    CU_ASSERT(memcmp(sent.bytes, expected, sizeof(expected)) == 0);
+    cairn_value_unpin(&sent);
+    cairn_store_upkeep(f.store);
+    CU_ASSERT(access(fixture_path(&f, first), F_OK) != 0);
+    fixture_dispose(&f);
+    unstage();
+}
+
 /* no more checkpoints are written, and there is one that names what has been compacted */
 static void old_checkpoint(void)
 {
@@ -434,6 +466,7 @@ void suite_compaction_hazards(void)
                 abandoned_after_expiry);
     CU_add_test(s, "what expired after a checkpoint stays gone", expired_after_checkpoint);
     CU_add_test(s, "a full disk is given back what a checkpoint names", full_with_a_checkpoint);
+    CU_add_test(s, "a segment stays until its last reader has gone", read_while_it_is_compacted);
     CU_add_test(s, "a checkpoint that none follows gives way to compaction", old_checkpoint);
     CU_add_test(s, "the horizon is right beside writes", horizon);
 }
