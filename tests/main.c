@@ -75,6 +75,7 @@ static const suite_t suites[] = {
     {"http_keys", suite_http_keys},
     {"http_connections", suite_http_connections},
     {"http_pipelines", suite_http_pipelines},
+    {"http_pipeline_storm", suite_http_pipeline_storm},
     {"http_conditions", suite_http_conditions},
     {"http_contract", suite_http_contract},
     {"batch_gets", suite_batch_gets},

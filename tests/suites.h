@@ -61,6 +61,7 @@ void suite_http_values(void);
 void suite_http_keys(void);
 void suite_http_connections(void);
 void suite_http_pipelines(void);
+void suite_http_pipeline_storm(void);
 void suite_http_conditions(void);
 void suite_http_contract(void);
 void suite_followers(void);
