@@ -635,7 +635,8 @@ static void whatever_was_acknowledged_is_there(void)
            (unsigned long long)t.batches, (unsigned long long)t.torn_batches);
     CU_ASSERT(t.cuts >= cuts);
     CU_ASSERT(t.checked >= cuts);
-    CU_ASSERT(t.batches >= cuts / 5);
+    /* there is one in four cuts; of a few hundred cuts chance leaves fewer now and then */
+    CU_ASSERT(t.batches >= cuts / (cuts < 1000 ? 10 : 5));
     CU_ASSERT_EQUAL(t.torn_batches, 0);
     CU_ASSERT_EQUAL(t.lost, 0);
     CU_ASSERT_EQUAL(t.resurrected, 0);
