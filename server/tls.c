@@ -8,17 +8,29 @@
 
 #include <openssl/err.h>
 
-#include "server/http.h"
-
-/** libh2o keeps the pointer; without "h2" a client cannot ask for what docs/ARCHITECTURE.md forbids
- */
-static const h2o_iovec_t alpn_protocols[] = {{H2O_STRLIT("http/1.1")}, {NULL, 0}};
+/** all that is spoken, as on the wire; without "h2" a client cannot ask for what
+ * docs/ARCHITECTURE.md forbids */
+static const unsigned char protocols[] = "\x08http/1.1";
 
 static const unsigned char session_context[] = "cairn";
 
 bool cairn_tls_is_on(const cairn_config_t *config)
 {
     return config->tls_certificate[0] != '\0';
+}
+
+/** a client that offers others, and not this one, is told so and not spoken to (RFC 7301, 3.2) */
+static int select_protocol(SSL *ssl, const unsigned char **selected, unsigned char *bytes,
+                           const unsigned char *offered, unsigned offered_bytes, void *ctx)
+{
+    (void)ssl;
+    (void)ctx;
+    unsigned char *found;
+    if (SSL_select_next_proto(&found, bytes, protocols, sizeof(protocols) - 1, offered,
+                              offered_bytes) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *selected = found;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 /** a key that is locked by a passphrase is refused: nobody sits at a terminal to type it */
@@ -47,7 +59,7 @@ static SSL_CTX *make_context(void)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-    h2o_ssl_register_alpn_protocols(ctx, alpn_protocols);
+    SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
     return ctx;
 }
 

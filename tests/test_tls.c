@@ -158,7 +158,17 @@ static void http2_is_off(void)
     CU_ASSERT_STRING_EQUAL(tls_protocol(&conn), "http/1.1");
     CU_ASSERT_EQUAL(exchange_status(&conn, "GET", "/livez", NULL, NULL, 0), 204);
     http_close(&conn);
-    open_tls(&site, &conn, &(tls_options_t){.alpn = "\x02h2"});
+    /* RFC 7301, 3.2: who speaks nothing else is not spoken to, rather than be left to guess */
+    CU_ASSERT_FALSE(tls_open(&conn, site.server.port, &(tls_options_t){.alpn = "\x02h2"}));
+    CU_ASSERT_FALSE(tls_open(&conn, site.server.port,
+                             &(tls_options_t){.alpn = "\x03"
+                                                      "ftp\x02h2"}));
+    open_tls(&site, &conn,
+             &(tls_options_t){.alpn = "\x03"
+                                      "ftp\x08http/1.1"});
+    CU_ASSERT_STRING_EQUAL(tls_protocol(&conn), "http/1.1");
+    http_close(&conn);
+    open_tls(&site, &conn, NULL);
     CU_ASSERT_STRING_EQUAL(tls_protocol(&conn), "");
     exchange_raw(&conn, preface, strlen(preface), "PRI", &res);
     CU_ASSERT_EQUAL(res.status, 400);
