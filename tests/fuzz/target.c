@@ -9,9 +9,9 @@
 #include "tests/fuzz/fuzz.h"
 
 /** of all requests: values, lists, scans, changes, snapshots */
-static const char *const params[] = {"after",  "atomic", "base",    "by",     "contains",
-                                     "cursor", "limit",  "name",    "prefix", "since",
-                                     "ttl",    "values", "version", "wait"};
+static const char *const params[] = {"after",   "atomic", "base",   "by",      "contains",
+                                     "cursor",  "limit",  "name",   "prefix",  "since",
+                                     "partial", "ttl",    "values", "version", "wait"};
 
 /* what was decoded, encoded again, decodes to the same */
 static void go_round(const char *decoded, size_t count)
