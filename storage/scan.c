@@ -9,8 +9,6 @@
 
 /** what the disk writes at once: a cut leaves each of them as it was or as it was to be */
 #define SECTOR_BYTES ((uint64_t)512)
-/** aligned, a disk writes it whole or not at all */
-#define WORD_BYTES ((uint64_t)8)
 
 void cairn_scan_init(cairn_scan_t *scan, const uint8_t *map, uint64_t bytes, uint64_t salt,
                      uint64_t last_version)
@@ -204,10 +202,7 @@ static bool is_missing(const cairn_scan_t *scan, piece_t *piece, uint64_t from, 
     if (piece->end != 0 && piece->content_end < to)
         to = piece->content_end;
     bool is_proven = piece->end != 0 && to <= piece->proven_end;
-    if (to <= from || is_proven || scan->map[to - 1] != 0)
-        return false;
-    uint64_t word = (to - 1) / WORD_BYTES * WORD_BYTES;
-    return is_zero(scan->map + word, to - word) || is_zero(scan->map + to, scan->bytes - to);
+    return to > from && !is_proven && scan->map[to - 1] == 0;
 }
 
 /** where what was being written at the end of the log ends, as far as is known */
@@ -221,10 +216,9 @@ static uint64_t written_end(const cairn_scan_t *scan)
 
 /**
  * Whether a write that was cut short explains what stands at the end of the log. The file was all
- * zeroes, so a sector that was not reached ends in a word of them, and so does one that the disk
- * has reached in part. A process that is killed may have copied a part of its write, up to any
- * byte, and nothing behind it. Where each sector of the commit ends in something else, or in what
- * has its sum, all of them were written.
+ * zeroes, so a sector that was not reached ends in one, and so does one that a short write has
+ * reached in part. Where each sector of the commit ends in something else, or in what has its sum,
+ * all of them were written.
  */
 static bool is_cut_short(const cairn_scan_t *scan)
 {

@@ -169,38 +169,6 @@ static void what_a_cut_explains_gives_no_alarm(void)
     dispose(&r);
 }
 
-/** the last `count` bytes of each sector that the value fills become zero */
-static void end_sectors_in_zeroes(const rotten_t *r, size_t count)
-{
-    char path[400];
-    size_t bytes, ends = 0;
-    snprintf(path, sizeof(path), "%s/" FIRST, r->copy.path);
-    uint8_t *content = read_file(path, &bytes);
-    size_t value_at = r->at + CAIRN_RECORD_HEAD_BYTES + strlen("last key");
-    for (size_t end = (value_at / 512 + 1) * 512; end < r->at + r->bytes; end += 512)
-        if (end - count >= value_at) {
-            memset(content + end - count, 0, count);
-            ++ends;
-        }
-    CU_ASSERT(ends != 0);
-    write_file(path, content, bytes);
-    free(content);
-}
-
-/* nothing tears within a word: zeroes that begin there are what was written, or have rotted */
-static void zeroes_are_a_cut_only_where_one_can_be(void)
-{
-    for (size_t count = 1; count <= 8; ++count) {
-        rotten_t r;
-        make_rotten(&r, 400);
-        end_sectors_in_zeroes(&r, count);
-        CU_ASSERT_EQUAL_FATAL(fixture_open(&r.f), CAIRN_OK);
-        CU_ASSERT_EQUAL(is_degraded(&r.f, NULL), count < 8);
-        CU_ASSERT(fixture_has(&r.f, "last key", "older"));
-        dispose(&r);
-    }
-}
-
 static void a_proven_end_that_rots_refuses_to_open(void)
 {
     rotten_t r;
@@ -328,8 +296,6 @@ void suite_suspect(void)
     CU_add_test(s, "the store stays degraded until somebody has looked",
                 it_stays_degraded_until_somebody_has_looked);
     CU_add_test(s, "what a cut explains gives no alarm", what_a_cut_explains_gives_no_alarm);
-    CU_add_test(s, "zeroes are a cut only where one can be",
-                zeroes_are_a_cut_only_where_one_can_be);
     CU_add_test(s, "an end that was proven and rots refuses to open",
                 a_proven_end_that_rots_refuses_to_open);
     CU_add_test(s, "it is kept before anything is changed, whatever call fails",
