@@ -286,7 +286,8 @@ layers: ## check that includes point one way: server -> storage -> index; client
 	        grep -nE '#include "(server|client|tests|bench)/|#include <h2o' storage/*.[ch]; \
 	        grep -nE '#include "' server/*.[ch] | grep -vE '"(server/|storage/(store|types|feed|listing|search|snapshot|verify)\.h)' | \
 	            grep -vE '^server/main\.c:[0-9]*:#include "client/cli\.h"'; \
-	        grep -nE '#include ("|<h2o)' client/*.[ch] client/examples/*.c | grep -v '"client/'); \
+	        grep -nE '#include ("|<h2o)' client/*.[ch] client/examples/*.c | grep -v '"client/'; \
+	        grep -n '#include <urcu-qsbr' $(ALL_SRC) $(ALL_HDR) | grep -v '^index/qsbr\.h:'); \
 	if [ -n "$$bad" ]; then echo "$$bad"; echo "layers: an include points the wrong way"; exit 1; fi
 fmt: deps-dev ## format the code
 	clang-format -i $(ALL_SRC) $(ALL_HDR)

@@ -6,8 +6,7 @@
  */
 #include <pthread.h>
 
-#include <urcu-qsbr.h>
-
+#include "index/qsbr.h"
 #include "storage/recovery_internal.h"
 
 /** of a file with less to scan than this, the replaying thread does it itself */
