@@ -211,6 +211,7 @@ typedef struct st_cairn_recovery_scan_t {
     cairn_recovery_file_t *file; /* its scan is the thread's until that has ended */
     pthread_t thread;
     bool is_started;
+    bool has_ended;                     /* nothing more is valid: of whoever scans */
     cairn_recovery_batch_t taken_batch; /* the replaying thread's */
     cairn_recovery_batch_t batches[CAIRN_RECOVERY_BATCHES];
     pthread_mutex_t mutex;

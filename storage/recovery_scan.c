@@ -15,12 +15,13 @@
 #define BATCHES_WORTH_WAKING (CAIRN_RECOVERY_BATCHES / 2)
 
 /** the next records that are valid; false where they end */
-static bool scan(cairn_recovery_file_t *file, cairn_recovery_batch_t *batch)
+static bool scan(cairn_recovery_scan_t *s, cairn_recovery_batch_t *batch)
 {
     batch->count = 0;
-    while (batch->count < CAIRN_RECOVERY_UNITS &&
-           cairn_scan_next(&file->scan, &batch->units[batch->count]))
-        ++batch->count;
+    while (!s->has_ended && batch->count < CAIRN_RECOVERY_UNITS) {
+        s->has_ended = !cairn_scan_next(&s->file->scan, &batch->units[batch->count]);
+        batch->count += !s->has_ended;
+    }
     return batch->count != 0;
 }
 
@@ -51,7 +52,7 @@ static void *scan_main(void *arg)
 {
     cairn_recovery_scan_t *s = arg;
     cairn_recovery_batch_t *room;
-    while ((room = wait_for_room(s)) != NULL && scan(s->file, room))
+    while ((room = wait_for_room(s)) != NULL && scan(s, room))
         tell_filled(s, false);
     tell_filled(s, true);
     return NULL;
@@ -61,7 +62,7 @@ void cairn_recovery_scan_start(cairn_recovery_scan_t *s, cairn_recovery_file_t *
 {
     s->file = file;
     s->filled = s->taken = 0;
-    s->is_over = s->stops = false;
+    s->has_ended = s->is_over = s->stops = false;
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->cond, NULL);
     s->is_started = file->segment->bytes - file->scan.at >= THREAD_BYTES_MIN &&
@@ -71,7 +72,7 @@ void cairn_recovery_scan_start(cairn_recovery_scan_t *s, cairn_recovery_file_t *
 const cairn_recovery_batch_t *cairn_recovery_scan_next(cairn_recovery_scan_t *s)
 {
     if (!s->is_started)
-        return scan(s->file, &s->taken_batch) ? &s->taken_batch : NULL;
+        return scan(s, &s->taken_batch) ? &s->taken_batch : NULL;
     pthread_mutex_lock(&s->mutex);
     if (s->filled == s->taken && !s->is_over) {
         rcu_thread_offline();
