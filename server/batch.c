@@ -127,23 +127,34 @@ static void reply_too_large(const batch_t *batch)
         cairn_worker_of(batch->req)->server->config->storage_segment_bytes);
 }
 
+/** one line is at fault; the version that its key has comes as with one value */
+static void reply_failed_line(const batch_t *batch, const cairn_batch_op_t *op)
+{
+    const cairn_write_t *write = op->write;
+    if (write->err != CAIRN_ERR_PRECONDITION || write->version == 0) {
+        cairn_reply_problem_at_line(batch->req, cairn_problem_of(write->err), op->line, "%s",
+                                    cairn_strerror(write->err));
+        return;
+    }
+    cairn_reply_add_etag(batch->req, write->version);
+    cairn_reply_problem_at_line(batch->req, CAIRN_PROBLEM_PRECONDITION_FAILED, op->line,
+                                "%s, which is version %" PRIu64, cairn_strerror(write->err),
+                                write->version);
+}
+
 /** the writer failed one operation, and so the batch; or all alike, and then no line is at fault */
 static void reply_failed(const batch_t *batch, const cairn_batch_op_t *op)
 {
     const cairn_write_t *write = op->write;
-    const cairn_write_t *other = batch->ops.list[op == batch->ops.list ? 1 : 0].write;
-    bool is_alone = batch->ops.count == 1 || other->err == CAIRN_ERR_ABORTED;
+    const cairn_batch_op_t *list = batch->ops.list;
+    bool is_alone =
+        batch->ops.count == 1 || list[op == list ? 1 : 0].write->err == CAIRN_ERR_ABORTED;
     if (!is_alone && write->err == CAIRN_ERR_TOO_LARGE)
         reply_too_large(batch);
     else if (!is_alone)
         cairn_reply_err(batch->req, write->err);
-    else if (write->err == CAIRN_ERR_PRECONDITION && write->version != 0)
-        cairn_reply_problem_at_line(batch->req, CAIRN_PROBLEM_PRECONDITION_FAILED, op->line,
-                                    "%s, which is version %" PRIu64, cairn_strerror(write->err),
-                                    write->version);
     else
-        cairn_reply_problem_at_line(batch->req, cairn_problem_of(write->err), op->line, "%s",
-                                    cairn_strerror(write->err));
+        reply_failed_line(batch, op);
 }
 
 /* ---------------------------------------------------------------- deciding */

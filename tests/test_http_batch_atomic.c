@@ -88,6 +88,13 @@ static void atomic_failure(void)
             CU_ASSERT(batch_refuses(&conn, BATCH_ATOMIC, body, rows[r].status, rows[r].code,
                                     position + 2));
         }
+    /* the version there is comes as with one value, and none where there is no value */
+    uint64_t version = exchange_version(&conn, "GET", "/v1/kv/af-there", NULL, NULL, 200);
+    static const char of_none[] =
+        "{\"op\":\"put\",\"key\":\"af-none\",\"value\":\"\",\"if_match\":\"*\"}";
+    CU_ASSERT_EQUAL(exchange_version(&conn, "POST", BATCH_ATOMIC, NULL, rows[0].line, 412),
+                    version);
+    CU_ASSERT_EQUAL(exchange_version(&conn, "POST", BATCH_ATOMIC, NULL, of_none, 412), 0);
     for (int i = 0; i < 5; ++i) {
         char target[32];
         snprintf(target, sizeof(target), "/v1/kv/af%d", i);
