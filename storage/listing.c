@@ -248,12 +248,18 @@ static bool is_elsewhere(const cairn_listing_reader_t *reader, const cairn_keyta
 /* ---------------------------------------------------------------- beginning */
 
 /** a listing never leaves keys out without saying so */
-static cairn_err_t allow_left_out(cairn_listing_reader_t *reader, const cairn_wounds_t *wounds)
+static cairn_err_t allow_left_out(cairn_listing_reader_t *reader, const cairn_runs_t *runs)
 {
-    if (wounds == NULL || wounds->left_out == CAIRN_OK)
+    cairn_err_t left_out = runs->wounds != NULL ? runs->wounds->left_out : CAIRN_OK;
+    if (left_out == CAIRN_OK)
         return CAIRN_OK;
-    reader->listing->left_out = wounds->left_out;
-    return reader->options->is_partial ? CAIRN_OK : wounds->left_out;
+    reader->listing->left_out = left_out;
+    if (reader->options->is_partial)
+        return CAIRN_OK;
+    /* what the disk could not read it may read the next time */
+    if (left_out == CAIRN_ERR_IO)
+        cairn_runs_forget(&reader->store->runs, runs->salt);
+    return left_out;
 }
 
 /** sorts the keys of what has no table; a large one is enough for a step */
@@ -280,7 +286,7 @@ static cairn_err_t get_runs(cairn_listing_reader_t *reader, size_t *source_count
         ++reader->runs_count;
         *source_count += runs->count + (runs->wounds != NULL);
         sorted_sum += sorted;
-        err = allow_left_out(reader, runs->wounds);
+        err = allow_left_out(reader, runs);
     }
     return err;
 }

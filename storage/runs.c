@@ -226,11 +226,9 @@ cairn_err_t cairn_runs_get(cairn_runs_kept_t *kept, cairn_segment_t *segment, ca
     if (runs->end >= end)
         return CAIRN_OK;
     cairn_err_t err = extend(runs, segment, end, sorted);
-    /* what the disk could not read it may read the next time */
-    bool may_pass = runs->wounds != NULL && runs->wounds->left_out == CAIRN_ERR_IO;
-    if (err == CAIRN_OK && !may_pass)
+    if (err == CAIRN_OK)
         keep(kept, runs);
-    else if (err != CAIRN_OK)
+    else
         cairn_runs_release(runs);
     return err;
 }

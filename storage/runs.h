@@ -71,7 +71,8 @@ cairn_err_t cairn_runs_get(cairn_runs_kept_t *kept, cairn_segment_t *segment, ca
                            size_t *sorted);
 void cairn_runs_release(cairn_runs_t *runs);
 
-/** Lets go of what is kept for a segment: a record in it has been damaged since. */
+/** Lets go of what is kept for a segment: a record in it has been damaged since, or what could not
+ * be read may be read now. */
 void cairn_runs_forget(cairn_runs_kept_t *kept, uint64_t salt);
 
 /** Lets go of what is kept for segments that are not among these, or have a table. */
