@@ -43,13 +43,14 @@ typedef struct st_client_t {
 static bool open_any(client_t *client, http_conn_t *conn, unsigned *stops)
 {
     storm_t *storm = client->storm;
-    int few = 4096;
+    int few = 32768; /* with still less a sender waits a fifth of a second for each of a window */
     *stops = atomic_load(&storm->stops);
     uint16_t port = atomic_load(&storm->port);
     if (port == 0 || !(storm->is_tls ? tls_open(conn, port, NULL) : http_open(conn, port))) {
         sleep_ms(2);
         return false;
     }
+    conn->timeout_ms = 60000;
     if (random_below(&client->random, 3) == 0)
         setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few));
     return true;
