@@ -84,17 +84,17 @@ static void any_pipeline(void)
 static void slow_reader(void)
 {
     enum { REQUESTS = 40000 };
-    static const char request[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
+    static const char large[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
     http_conn_t conn;
     http_response_t res;
     put_values();
     site_open(&site, &conn);
     conn.timeout_ms = 60000;
     for (int i = 0; i != REQUESTS / 1000; ++i) {
-        static char requests[1000 * sizeof(request)];
+        static char requests[1000 * sizeof(large)];
         for (size_t j = 0; j != 1000; ++j)
-            memcpy(requests + j * (sizeof(request) - 1), request, sizeof(request));
-        CU_ASSERT_TRUE_FATAL(http_send(&conn, requests, 1000 * (sizeof(request) - 1)));
+            memcpy(requests + j * (sizeof(large) - 1), large, sizeof(large));
+        CU_ASSERT_TRUE_FATAL(http_send(&conn, requests, 1000 * (sizeof(large) - 1)));
     }
     for (int i = 0; i != REQUESTS; ++i) {
         CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "GET", &res));
@@ -121,10 +121,68 @@ static void client_dies(void)
     CU_ASSERT(site_answers(&site));
 }
 
+/* ---------------------------------------------------------------- a byte is another */
+
+static const char request[] = "GET /v1/kv/3 HTTP/1.1\r\nHost: here\r\nX-A: b\r\n\r\n";
+enum { REQUEST_BYTES = sizeof(request) - 1, ANSWERS_MAX = 8 };
+
+/** the request with one byte changed, put in or left out; returns its bytes */
+static size_t mutate(random_t *random, char *text)
+{
+    static const char likely[] = " \t\r\n:/?%hH\0\x7f\xe9";
+    size_t at = random_below(random, REQUEST_BYTES), kind = random_below(random, 4);
+    char c = random_below(random, 2) != 0 ? (char)random_below(random, 256)
+                                          : likely[random_below(random, sizeof(likely) - 1)];
+    size_t from = kind == 0 ? at : at + 1, put = kind != 1;
+    memcpy(text, request, at);
+    text[at] = kind == 2 ? request[at] ^ 0x20 : c; /* mostly the same in small or in capitals */
+    memcpy(text + at + put, request + from, REQUEST_BYTES - from);
+    return at + put + REQUEST_BYTES - from;
+}
+
+/** all that is answered to these bytes, of which no more come; returns how many answers that are */
+static size_t answers_to(const char *text, size_t bytes, int statuses[ANSWERS_MAX])
+{
+    http_conn_t conn;
+    http_response_t res;
+    size_t count = 0;
+    site_open(&site, &conn);
+    CU_ASSERT(http_send(&conn, text, bytes) && http_half_close(&conn));
+    while (count != ANSWERS_MAX && http_read_response(&conn, "GET", &res)) {
+        statuses[count++] = res.status;
+        http_response_dispose(&res);
+    }
+    CU_ASSERT(conn.is_server_gone);
+    http_close(&conn);
+    return count;
+}
+
+static void any_byte(void)
+{
+    random_t random = random_from(seed_of_run(), 3);
+    put_values();
+    for (int i = 0; i != (is_soak() ? 300000 : 3000); ++i) {
+        char text[3 * REQUEST_BYTES + 1];
+        int alone[ANSWERS_MAX], behind[ANSWERS_MAX];
+        memcpy(text, request, REQUEST_BYTES);
+        size_t bytes = REQUEST_BYTES + mutate(&random, text + REQUEST_BYTES);
+        memcpy(text + bytes, request, REQUEST_BYTES);
+        bytes += REQUEST_BYTES;
+        size_t count = answers_to(text + REQUEST_BYTES, bytes - REQUEST_BYTES, alone);
+        bool is_same = answers_to(text, bytes, behind) == count + 1 && behind[0] == 200 &&
+                       memcmp(behind + 1, alone, count * sizeof(alone[0])) == 0;
+        if (!is_same)
+            fprintf(stderr, "\n    CAIRN_SEED=%llu: not as alone: %d and so on to\n%.*s",
+                    (unsigned long long)seed_of_run(), behind[0], (int)bytes, text);
+        CU_ASSERT_TRUE_FATAL(is_same);
+    }
+}
+
 void suite_http_pipelines(void)
 {
     CU_pSuite s = CU_add_suite("http_pipelines: requests sent without waiting", start, end);
     CU_add_test(s, "any pipeline is answered as its requests would be alone", any_pipeline);
+    CU_add_test(s, "so is one that differs in a byte from the one before", any_byte);
     CU_add_test(s, "a reader that is slow gets every answer", slow_reader);
     CU_add_test(s, "clients that die between their answers leave nothing", client_dies);
 }
