@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 /* ---------------------------------------------------------------- lingering */
 
 typedef struct st_lingerer_t {
+    cairn_worker_t *worker;
     h2o_socket_t *sock;
     h2o_timeout_entry_t timeout;
     size_t bytes;
@@ -27,6 +29,7 @@ static void end_linger(lingerer_t *lingerer)
 {
     h2o_timeout_unlink(&lingerer->timeout);
     h2o_socket_close(lingerer->sock);
+    --lingerer->worker->lingerer_count;
     free(lingerer);
 }
 
@@ -48,8 +51,10 @@ static void start_linger(cairn_worker_t *worker, int fd)
 {
     shutdown(fd, SHUT_WR);
     lingerer_t *lingerer = h2o_mem_alloc(sizeof(*lingerer));
-    *lingerer = (lingerer_t){.sock = h2o_evloop_socket_create(worker->ctx.loop, fd, 0),
+    *lingerer = (lingerer_t){.worker = worker,
+                             .sock = h2o_evloop_socket_create(worker->ctx.loop, fd, 0),
                              .timeout = {.cb = on_linger_timeout}};
+    ++worker->lingerer_count;
     lingerer->sock->data = lingerer;
     h2o_timeout_link(worker->ctx.loop, &worker->linger_timeout, &lingerer->timeout);
     h2o_socket_read_start(lingerer->sock, on_linger_read);
@@ -59,6 +64,15 @@ void cairn_conn_linger(cairn_conn_t *conn)
 {
     if (conn->linger_fd < 0 && conn->sock->ssl == NULL)
         conn->linger_fd = fcntl(h2o_socket_get_fd(conn->sock), F_DUPFD_CLOEXEC, 0);
+}
+
+void cairn_conn_linger_if_more(const h2o_req_t *req)
+{
+    cairn_conn_t *conn = cairn_conn_of(req);
+    int unread = 0;
+    if (conn->sock->input->size > conn->head.bytes + req->entity.len ||
+        (ioctl(h2o_socket_get_fd(conn->sock), FIONREAD, &unread) == 0 && unread > 0))
+        cairn_conn_linger(conn);
 }
 
 /* ---------------------------------------------------------------- from accept to close */

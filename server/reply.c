@@ -70,9 +70,11 @@ static const char *reason_of(int status)
 static void begin(h2o_req_t *req)
 {
     bool has_body = req->res.status != 204 && req->res.status != 304;
-    if (cairn_worker_of(req)->is_stopping ||
-        (req->version < 0x101 && has_body && req->res.content_length == SIZE_MAX))
+    bool is_stopping = cairn_worker_of(req)->is_stopping;
+    if (is_stopping || (req->version < 0x101 && has_body && req->res.content_length == SIZE_MAX))
         req->http1_is_persistent = 0;
+    if (is_stopping)
+        cairn_conn_linger_if_more(req);
 }
 
 void cairn_reply_start(h2o_req_t *req, h2o_generator_t *generator)

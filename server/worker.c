@@ -134,6 +134,7 @@ static void on_grace_over(h2o_timeout_entry_t *entry)
 
 static void cut_conns(cairn_worker_t *worker)
 {
+    worker->is_abandoned = true;
     for (h2o_linklist_t *l = worker->conns.next; l != &worker->conns; l = l->next)
         cairn_conn_shutdown(H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l), SHUT_RDWR);
 }
@@ -309,6 +310,13 @@ static void wait_for(sem_t *sem)
         ; /* interrupted */
 }
 
+/** a process that ends while somebody lingers resets the connection, the last answer with it */
+static bool has_ended(const cairn_worker_t *worker)
+{
+    return worker->is_stopping && worker->conn_count == 0 &&
+           (worker->lingerer_count == 0 || worker->is_abandoned);
+}
+
 static void *worker_main(void *arg)
 {
     cairn_worker_t *worker = arg;
@@ -316,7 +324,7 @@ static void *worker_main(void *arg)
     sem_post(&worker->is_set_up);
     wait_for(&worker->may_serve);
     cairn_thread_register();
-    while (!worker->is_stopping || worker->conn_count != 0) {
+    while (!has_ended(worker)) {
         take_turns(worker);
         cairn_thread_quiescent();
     }

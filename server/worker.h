@@ -87,10 +87,12 @@ struct st_cairn_worker_t {
     uint64_t turn;              /* of the loop, counted */
     h2o_linklist_t conns;
     size_t conn_count;
+    size_t lingerer_count;      /* ended connections that are listened to, server/conn.c */
     h2o_timeout_t look_timeout; /* of the watchdog */
     h2o_timeout_entry_t look_entry;
     _Atomic uint64_t arriving_bytes; /* of bodies; relaxed */
     bool is_stopping;                /* asked to; connections are being let go */
+    bool is_abandoned;               /* they have been cut: who lingers is not waited for */
     _Atomic bool has_closed;  /* release by the worker, acquire by main: it listens no more */
     _Atomic bool has_stopped; /* release by the worker, acquire by main: no connection is left */
 };

@@ -3,6 +3,7 @@
  */
 #include <CUnit/CUnit.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -121,6 +122,40 @@ static void client_dies(void)
     CU_ASSERT(site_answers(&site));
 }
 
+/** what it has not read by then would be a reset, and that the end of the answers under way */
+static void stop_ends_in_a_whole_answer(void)
+{
+    enum { ROUNDS = 5, REQUESTS = 20000 };
+    static const char large[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
+    for (int round = 0; round != ROUNDS; ++round) {
+        http_conn_t conn;
+        http_response_t res;
+        bool is_last = false;
+        int answers = 0;
+        put_values();
+        site_open(&site, &conn);
+        for (int i = 0; i != REQUESTS; ++i)
+            CU_ASSERT_TRUE_FATAL(http_send(&conn, large, sizeof(large) - 1));
+        kill(site.server.pid, SIGTERM);
+        sleep_ms(100);
+        while (!is_last && http_read_response(&conn, "GET", &res)) {
+            const char *connection = http_header(&res, "connection");
+            is_last = connection != NULL && strcmp(connection, "close") == 0;
+            CU_ASSERT(pipeline_is_value(&res, 6));
+            ++answers;
+            http_response_dispose(&res);
+        }
+        CU_ASSERT(is_last && answers < REQUESTS);
+        if (!is_last)
+            fprintf(stderr, "\n    after %d answers: %s", answers, conn.error);
+        CU_ASSERT(http_server_closes_within(&conn, 1000) && !conn.is_server_reset);
+        http_close(&conn);
+        CU_ASSERT_EQUAL(server_stop(&site.server), 0);
+        server_dispose(&site.server);
+        site_start_again(&site, NULL);
+    }
+}
+
 /* ---------------------------------------------------------------- a byte is another */
 
 static const char request[] = "GET /v1/kv/3 HTTP/1.1\r\nHost: here\r\nX-A: b\r\n\r\n";
@@ -184,5 +219,6 @@ void suite_http_pipelines(void)
     CU_add_test(s, "any pipeline is answered as its requests would be alone", any_pipeline);
     CU_add_test(s, "so is one that differs in a byte from the one before", any_byte);
     CU_add_test(s, "a reader that is slow gets every answer", slow_reader);
+    CU_add_test(s, "a stop ends it with a whole answer", stop_ends_in_a_whole_answer);
     CU_add_test(s, "clients that die between their answers leave nothing", client_dies);
 }
