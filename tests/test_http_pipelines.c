@@ -10,6 +10,9 @@
 #include "tests/pipelines.h"
 #include "tests/suites.h"
 
+/* answered with 5,000 bytes */
+static const char large[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
+
 static site_t site;
 
 static int start(void)
@@ -85,7 +88,6 @@ static void any_pipeline(void)
 static void slow_reader(void)
 {
     enum { REQUESTS = 40000 };
-    static const char large[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
     http_conn_t conn;
     http_response_t res;
     put_values();
@@ -126,7 +128,6 @@ static void client_dies(void)
 static void stop_ends_in_a_whole_answer(void)
 {
     enum { ROUNDS = 5, REQUESTS = 20000 };
-    static const char large[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
     for (int round = 0; round != ROUNDS; ++round) {
         http_conn_t conn;
         http_response_t res;
