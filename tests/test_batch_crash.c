@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/fault_os.h"
 #include "tests/queued.h"
@@ -106,7 +107,13 @@ static void torn_anywhere(void)
     CU_ASSERT_EQUAL_FATAL(queued_run(true), CAIRN_OK);
     queued_end();
     uint64_t last = end_after(&f, from);
-    CU_ASSERT_FATAL(fixture_segment_name(&f, 0, name));
+    /* async answers do not wait for its name either */
+    bool is_named = fixture_segment_name(&f, 0, name);
+    for (int tries = 0; !is_named && tries < 3000; ++tries) {
+        usleep(1000);
+        is_named = fixture_segment_name(&f, 0, name);
+    }
+    CU_ASSERT_FATAL(is_named);
     uint8_t *whole = read_file(fixture_path(&f, name), &bytes);
     for (uint64_t cut = from; cut <= last; cut += STRIDE) {
         fixture_t torn;
