@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/file.h"
 #include "storage/guard.h"
 #include "storage/os.h"
 #include "storage/quarantine.h"
@@ -201,6 +202,26 @@ static cairn_err_t keep_suspect(cairn_recovery_t *r, const cairn_recovery_file_t
     return CAIRN_OK;
 }
 
+/**
+ * Zeroes where the log ends, on disk before a footer is written there: of a footer over what was
+ * cut short, another cut may leave the last sectors alone, and the rest would look like a whole
+ * write.
+ */
+static cairn_err_t clear_tail(const cairn_recovery_file_t *file)
+{
+    static const uint8_t zeroes[4096];
+    tail_t tail = {.segment = file->segment, .at = file->scan.at};
+    cairn_err_t err = cairn_guard_run(find_tail_end, &tail) ? CAIRN_OK : CAIRN_ERR_IO;
+    if (err != CAIRN_OK || tail.end == tail.at)
+        return err;
+    for (uint64_t at = tail.at; at < tail.end && err == CAIRN_OK; at += sizeof(zeroes)) {
+        uint64_t left = tail.end - at;
+        err = cairn_file_write_all(file->segment->fd, zeroes,
+                                   left < sizeof(zeroes) ? left : sizeof(zeroes), at);
+    }
+    return err == CAIRN_OK ? cairn_file_err_of(cairn_os->sync(file->segment->fd)) : err;
+}
+
 static cairn_err_t set_right(cairn_recovery_t *r, cairn_recovery_file_t *file, bool is_last)
 {
     if (file->is_spare && cairn_segment_rename_spare(file->segment, r->dir) != CAIRN_OK)
@@ -225,7 +246,9 @@ static cairn_err_t set_right(cairn_recovery_t *r, cairn_recovery_file_t *file, b
                          ": a write that had "
                          "not been acknowledged was cut short; the log goes on in a new segment",
                          file->name, file->scan.at, file->scan.last_version);
-    cairn_err_t err = cairn_segment_seal(file->segment, CAIRN_SEAL_RECOVERY);
+    cairn_err_t err = was_sealing ? CAIRN_OK : clear_tail(file);
+    if (err == CAIRN_OK)
+        err = cairn_segment_seal(file->segment, CAIRN_SEAL_RECOVERY);
     return err == CAIRN_OK ? CAIRN_OK
                            : cairn_recovery_fail(r, err, "%s: cannot be sealed", file->name);
 }
