@@ -338,6 +338,7 @@ static void without_memory_nothing_is_left_out(void)
     static const fault_function_t functions[] = {FAULT_alloc, FAULT_calloc, FAULT_alloc_pages};
     fixture_t f;
     unsigned failed = 0;
+    fault_os_install(); /* before there are threads */
     begin(&f);
     change_t c = damage_key(&f, 5, 9, one_bit, 1);
     for (int i = 0; i < 3; ++i)
@@ -345,11 +346,11 @@ static void without_memory_nothing_is_left_out(void)
             take_back(&c); /* or it would not open */
             fixture_restart(&f);
             c = damage_key(&f, 5, 9, one_bit, 1);
-            fault_os_install();
+            fault_os_reset();
             fault_os_fail(functions[i], nth, ENOMEM, false);
             told_t listed = list(&f, false);
             bool is_over = fault_os_calls(functions[i]) < nth;
-            fault_os_remove();
+            fault_os_reset();
             failed += listed.result == CAIRN_LISTING_FAILED;
             CU_ASSERT(listed.result != CAIRN_LISTING_FAILED || listed.err == CAIRN_ERR_NOMEM);
             CU_ASSERT_EQUAL(count_wrong(&f, &listed), 0);
@@ -361,6 +362,7 @@ static void without_memory_nothing_is_left_out(void)
         }
     CU_ASSERT(failed != 0);
     end(&f, &c);
+    fault_os_remove();
 }
 
 /* ---------------------------------------------------------------- what a client is told */

@@ -259,9 +259,9 @@ static void seal_and_cut(rotten_t *r)
     os.sync = sync_that_may_be_cut;
     cairn_os = &os;
     fixture_must_open(&r->f);
-    cairn_os = &cairn_os_real;
     CU_ASSERT_FALSE(is_degraded(&r->f, NULL));
     CU_ASSERT_EQUAL(fixture_close(&r->f), CAIRN_OK);
+    cairn_os = &cairn_os_real;
     CU_ASSERT(cuts.count != 0);
     r->f.options.path = torn.path;
     snprintf(path, sizeof(path), "%s/" FIRST, torn.path);
