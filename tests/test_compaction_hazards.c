@@ -152,18 +152,23 @@ static size_t count_files(const fixture_t *f)
     return count;
 }
 
+static void begin_with_a_checkpoint(fixture_t *f)
+{
+    stage();
+    init(f);
+    f->options.checkpoint_bytes = 100000;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(f), CAIRN_OK);
+    fill(f, "a", 180, 0);
+    fault_os_wait_until_quiet();
+    cairn_store_upkeep(f->store);
+}
+
 /* the disk is full for another segment, a checkpoint names what has been compacted */
 static void full_with_a_checkpoint(void)
 {
     fixture_t f;
     char key[64];
-    stage();
-    init(&f);
-    f.options.checkpoint_bytes = 100000;
-    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
-    fill(&f, "a", 180, 0);
-    fault_os_wait_until_quiet();
-    cairn_store_upkeep(f.store);
+    begin_with_a_checkpoint(&f);
     fault_os_fail(FAULT_preallocate, 1, ENOSPC, true);
     cairn_err_t err = CAIRN_OK;
     for (unsigned i = 0; i < 200 && err == CAIRN_OK; ++i) {
@@ -222,13 +227,7 @@ static void old_checkpoint(void)
 {
     fixture_t f;
     cairn_compaction_stats_t stats;
-    stage();
-    init(&f);
-    f.options.checkpoint_bytes = 100000;
-    CU_ASSERT_EQUAL_FATAL(fixture_open(&f), CAIRN_OK);
-    fill(&f, "a", 180, 0);
-    fault_os_wait_until_quiet();
-    cairn_store_upkeep(f.store);
+    begin_with_a_checkpoint(&f);
     fixture_close(&f);
     CU_ASSERT_EQUAL(access(fixture_path(&f, "index.ckpt"), F_OK), 0);
     f.options.checkpoint_bytes = 0;

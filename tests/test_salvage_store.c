@@ -173,6 +173,16 @@ static void where_nothing_proves_it_it_is_refused(void)
     fixture_dispose(&f);
 }
 
+/** a start after a salvage that ended somewhere: it refuses and is salvaged, or all is there */
+static void start_or_salvage(fixture_t *f)
+{
+    cairn_err_t err = fixture_open(f);
+    CU_ASSERT(err == CAIRN_OK || says(f, "STORE: not written by this version of cairn"));
+    if (err != CAIRN_OK)
+        CU_ASSERT_EQUAL_FATAL(salvage_open(f), CAIRN_OK);
+    salvage_check(f, 0, 0);
+}
+
 /* until STORE has been written anew the store refuses to open, and can be salvaged again */
 static void whatever_call_fails_nothing_is_lost(void)
 {
@@ -189,11 +199,7 @@ static void whatever_call_fails_nothing_is_lost(void)
         is_over = i % 2 != 0 && fault_os_changes() < i / 2;
         fault_os_remove();
         /* as if the process had died there */
-        cairn_err_t err = fixture_open(&f);
-        CU_ASSERT(err == CAIRN_OK || says(&f, "STORE: not written by this version of cairn"));
-        if (err != CAIRN_OK)
-            CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
-        salvage_check(&f, 0, 0);
+        start_or_salvage(&f);
         salvage_check_kept(&f, "STORE", true);
         fixture_dispose(&f);
         CU_ASSERT_FATAL(i < 400);
@@ -215,11 +221,7 @@ static void if_a_call_fails_the_next_salvage_is_whole(void)
             f.store = NULL;
             bool is_over = fault_os_calls(function) < nth;
             fault_os_remove();
-            cairn_err_t err = fixture_open(&f);
-            CU_ASSERT(err == CAIRN_OK || says(&f, "STORE: not written by this version of cairn"));
-            if (err != CAIRN_OK)
-                CU_ASSERT_EQUAL_FATAL(salvage_open(&f), CAIRN_OK);
-            salvage_check(&f, 0, 0);
+            start_or_salvage(&f);
             CU_ASSERT_EQUAL(salvage_told(&f).lost_versions, 0);
             fixture_dispose(&f);
             if (is_over || nth == 60)

@@ -336,18 +336,24 @@ static bool was_brought_in(const void *base, size_t bytes)
     return false;
 }
 
-/* to take a page for loaded because one near it was would stall an event loop */
-static void neighbours_of_what_is_loaded_are_cold(void)
+/** a machine where this says what is in memory; until cairn_os is the real one again */
+static void stage(bool (*is_resident)(const void *base, size_t bytes))
 {
     static cairn_os_t os;
-    fixture_t f;
     os = cairn_os_real;
     os.coarse_ms = later_ms;
     os.populate = noted_populate;
-    os.is_resident = was_brought_in;
+    os.is_resident = is_resident;
     cairn_os = &os;
     days_later_ms = 0;
     brought_in_count = 0;
+}
+
+/* to take a page for loaded because one near it was would stall an event loop */
+static void neighbours_of_what_is_loaded_are_cold(void)
+{
+    fixture_t f;
+    stage(was_brought_in);
     fixture_start(&f, TEMP_DIR_IN_MEMORY);
     fixture_put_filled(&f, text("before"), 1000, 1, CAIRN_SYNC);
     fixture_put_filled(&f, text("filler 1"), 12000, 2, CAIRN_SYNC);
@@ -367,20 +373,15 @@ static void neighbours_of_what_is_loaded_are_cold(void)
     CU_ASSERT(fixture_has_filled(&f, text("loaded"), 1000, 3));
     CU_ASSERT_EQUAL(loads_of(&f), loads + 3);
     fixture_dispose(&f);
-    days_later_ms = 0;
     cairn_os = &cairn_os_real;
 }
 
 /** the end of a sealed file is no whole block, and behind it there is no file any more */
 static void hot_reads_seldom_ask_the_kernel(void)
 {
-    static cairn_os_t os;
     fixture_t f;
     cairn_segment_info_t info = {.sealed = false};
-    os = cairn_os_real;
-    os.coarse_ms = later_ms;
-    os.is_resident = counted_is_resident;
-    cairn_os = &os;
+    stage(counted_is_resident);
     fixture_start(&f, TEMP_DIR_IN_MEMORY);
     fixture_put_filled(&f, text("filler"), 20000, 2, CAIRN_SYNC);
     fixture_put_filled(&f, text("sealed"), 3000, 1, CAIRN_SYNC);
@@ -411,13 +412,8 @@ static bool nothing_is_resident(const void *base, size_t bytes)
 /* what is written today says nothing of what was written before it into the same block */
 static void writing_does_not_make_old_neighbours_hot(void)
 {
-    static cairn_os_t os;
     fixture_t f;
-    os = cairn_os_real;
-    os.coarse_ms = later_ms;
-    os.is_resident = nothing_is_resident;
-    cairn_os = &os;
-    days_later_ms = 0;
+    stage(nothing_is_resident);
     fixture_start(&f, TEMP_DIR_IN_MEMORY);
     fixture_put_filled(&f, text("old"), 1000, 1, CAIRN_SYNC);
     days_later_ms = 100000;
@@ -428,7 +424,6 @@ static void writing_does_not_make_old_neighbours_hot(void)
     CU_ASSERT(residency_questions != 0);
     CU_ASSERT_EQUAL(loads_of(&f), loads + 1);
     fixture_dispose(&f);
-    days_later_ms = 0;
     cairn_os = &cairn_os_real;
 }
 
