@@ -25,7 +25,7 @@ CLIENT_LIBS := -lcurl -ljansson
 # Debian packages: to build, to run the tests, to measure, to work on the code
 BUILD_PKGS := gcc libc6-dev libh2o-evloop-dev libssl-dev libxxhash-dev liburcu-dev libcyaml-dev \
               libyaml-dev libjansson-dev libcurl4-openssl-dev
-TEST_PKGS := libcunit1-dev dpkg-dev haproxy wrk curl jq groff-base pkg-config xfsprogs
+TEST_PKGS := libcunit1-dev dpkg-dev haproxy wrk curl jq groff-base pkg-config xfsprogs rsync
 BENCH_PKGS := wrk nginx-light redis-server webdis etcd-server memcached python3 curl procps \
               util-linux
 BENCH_ENGINES_PKGS := liblmdb-dev librocksdb-dev libleveldb-dev redis-server

@@ -127,7 +127,7 @@ const cli_command_t cli_commands[] = {
      "unless given): no bytes are copied, whatever the size. The copy is as of one moment.\n"
      "\n"
      "  cairn snapshot before-upgrade\n"
-     "  rsync -a /var/lib/cairn/snapshots/before-upgrade backup:\n",
+     "  rsync -a /var/lib/cairn/snapshots/before-upgrade/ backup:/srv/cairn/before-upgrade/\n",
      CLI_CONNECTION | CLI_BIT(JSON), 0, 1, cli_snapshot},
     {"restore", "SNAPSHOT DIR [--link] [--json]",
      "put a snapshot into an empty data directory",

@@ -87,6 +87,7 @@ static const suite_t suites[] = {
     {"http_changes", suite_http_changes},
     {"http_streams", suite_http_streams},
     {"http_snapshot", suite_http_snapshot},
+    {"rsync", suite_rsync},
     {"http_tutorial", suite_http_tutorial},
     {"openapi", suite_openapi},
     {"openapi_codes", suite_openapi_codes},

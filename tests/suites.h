@@ -68,6 +68,7 @@ void suite_followers(void);
 void suite_http_changes(void);
 void suite_http_streams(void);
 void suite_http_snapshot(void);
+void suite_rsync(void);
 void suite_http_tutorial(void);
 void suite_batch_gets(void);
 void suite_http_batch(void);
