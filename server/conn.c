@@ -62,16 +62,23 @@ static void start_linger(cairn_worker_t *worker, int fd)
 
 void cairn_conn_linger(cairn_conn_t *conn)
 {
-    if (conn->linger_fd < 0 && conn->sock->ssl == NULL)
+    if (conn->linger_fd < 0)
         conn->linger_fd = fcntl(h2o_socket_get_fd(conn->sock), F_DUPFD_CLOEXEC, 0);
+}
+
+/** whether bytes lie in the kernel */
+static bool has_unread(const cairn_conn_t *conn)
+{
+    int unread = 0;
+    return ioctl(h2o_socket_get_fd(conn->sock), FIONREAD, &unread) == 0 && unread > 0;
 }
 
 void cairn_conn_linger_if_more(const h2o_req_t *req)
 {
     cairn_conn_t *conn = cairn_conn_of(req);
-    int unread = 0;
-    if (conn->sock->input->size > conn->head.bytes + req->entity.len ||
-        (ioctl(h2o_socket_get_fd(conn->sock), FIONREAD, &unread) == 0 && unread > 0))
+    /* what of a TLS record has come is nowhere to be seen, and its rest may come later */
+    if (conn->sock->ssl != NULL || conn->sock->input->size > conn->head.bytes + req->entity.len ||
+        has_unread(conn))
         cairn_conn_linger(conn);
 }
 
@@ -116,7 +123,7 @@ cairn_conn_t *cairn_conn_of(const h2o_req_t *req)
 
 bool cairn_conn_is_idle(const cairn_conn_t *conn)
 {
-    return conn->request_began_ns == 0 && conn->sock->input->size == 0;
+    return conn->request_began_ns == 0 && conn->sock->input->size == 0 && !has_unread(conn);
 }
 
 void cairn_conn_shutdown(cairn_conn_t *conn, int how)

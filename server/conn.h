@@ -103,7 +103,7 @@ bool cairn_conn_has_gone(const cairn_conn_t *conn);
  */
 void cairn_conn_linger(cairn_conn_t *conn);
 
-/** The same if more has come behind this request, which will not be answered. */
+/** The same if more has come behind this request, or may have, which will not be answered. */
 void cairn_conn_linger_if_more(const h2o_req_t *req);
 
 /** Reads the head of a request that has just come into conn->head; before it is handled. */

@@ -8,7 +8,6 @@
 
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #include "server/access_log.h"
@@ -244,8 +243,8 @@ static void on_request_end(h2o_logger_t *self, h2o_req_t *req)
     conn->token = NULL;
     /* an answer begun before the stop has promised to keep the connection: now it is idle, and gets
      * the grace of those that were; its client may be asking again already */
-    if (conn->worker->is_stopping && !h2o_timeout_is_linked(&conn->worker->grace_entry))
-        cairn_conn_shutdown(conn, SHUT_RD);
+    if (conn->worker->is_stopping && req->http1_is_persistent)
+        cairn_worker_give_grace(conn->worker);
 }
 
 static void register_end(h2o_pathconf_t *path)

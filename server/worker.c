@@ -126,10 +126,15 @@ static void on_grace_over(h2o_timeout_entry_t *entry)
     cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, grace_entry, entry);
     for (h2o_linklist_t *l = worker->conns.next; l != &worker->conns; l = l->next) {
         cairn_conn_t *conn = H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l);
-        /* a request that has arrived but was not read yet still is: only the end comes earlier */
         if (cairn_conn_is_idle(conn))
             cairn_conn_shutdown(conn, SHUT_RD);
     }
+}
+
+void cairn_worker_give_grace(cairn_worker_t *worker)
+{
+    if (!h2o_timeout_is_linked(&worker->grace_entry))
+        h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
 }
 
 static void cut_conns(cairn_worker_t *worker)
@@ -159,7 +164,7 @@ static void begin_stop(cairn_worker_t *worker)
 {
     worker->is_stopping = true;
     h2o_context_request_shutdown(&worker->ctx);
-    h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
+    cairn_worker_give_grace(worker);
     cairn_followers_wake(worker);
 }
 

@@ -114,6 +114,10 @@ void cairn_worker_ask_to_close(cairn_worker_t *worker);
  * main. */
 void cairn_worker_ask_to_stop(cairn_worker_t *worker);
 
+/** A worker that stops looks in a moment for connections that are idle then, and lets them go.
+ * Threads: the worker's. */
+void cairn_worker_give_grace(cairn_worker_t *worker);
+
 /**
  * What a reload changes on the worker: its limits, whether it logs requests (then the access log is
  * there), and the certificate for connections still to come. Owner: the worker takes a reference of

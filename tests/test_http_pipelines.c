@@ -9,6 +9,7 @@
 
 #include "tests/pipelines.h"
 #include "tests/suites.h"
+#include "tests/tls_client.h"
 
 /* answered with 5,000 bytes */
 static const char large[] = "GET /v1/kv/6 HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -124,37 +125,68 @@ static void client_dies(void)
     CU_ASSERT(site_answers(&site));
 }
 
-/** what it has not read by then would be a reset, and that the end of the answers under way */
+/** sends more than is answered before a stop, and reads what is after `pause_ms`: the last answer
+ * says so, and what was not read behind it ends in no reset that would take answers along */
+static void stop_in_a_pipeline(http_conn_t *conn, pid_t pid, unsigned pause_ms)
+{
+    enum { REQUESTS = 20000 };
+    http_response_t res;
+    bool is_last = false;
+    int answers = 0;
+    for (int i = 0; i != REQUESTS; ++i)
+        CU_ASSERT_TRUE_FATAL(http_send(conn, large, sizeof(large) - 1));
+    kill(pid, SIGTERM);
+    sleep_ms(pause_ms);
+    while (!is_last && http_read_response(conn, "GET", &res)) {
+        const char *connection = http_header(&res, "connection");
+        is_last = connection != NULL && strcmp(connection, "close") == 0;
+        CU_ASSERT(pipeline_is_value(&res, 6));
+        ++answers;
+        http_response_dispose(&res);
+    }
+    CU_ASSERT(is_last && answers < REQUESTS);
+    if (!is_last)
+        fprintf(stderr, "\n    after %d answers: %s", answers, conn->error);
+    CU_ASSERT(http_server_closes_within(conn, 1000) && !conn->is_server_reset);
+    http_close(conn);
+}
+
+/* while a connection that is idle would still be kept, and after that */
+enum { ROUNDS = 5 };
+static const unsigned pauses_ms[ROUNDS] = {100, 600, 100, 600, 600};
+
 static void stop_ends_in_a_whole_answer(void)
 {
-    enum { ROUNDS = 5, REQUESTS = 20000 };
     for (int round = 0; round != ROUNDS; ++round) {
         http_conn_t conn;
-        http_response_t res;
-        bool is_last = false;
-        int answers = 0;
         put_values();
         site_open(&site, &conn);
-        for (int i = 0; i != REQUESTS; ++i)
-            CU_ASSERT_TRUE_FATAL(http_send(&conn, large, sizeof(large) - 1));
-        kill(site.server.pid, SIGTERM);
-        sleep_ms(100);
-        while (!is_last && http_read_response(&conn, "GET", &res)) {
-            const char *connection = http_header(&res, "connection");
-            is_last = connection != NULL && strcmp(connection, "close") == 0;
-            CU_ASSERT(pipeline_is_value(&res, 6));
-            ++answers;
-            http_response_dispose(&res);
-        }
-        CU_ASSERT(is_last && answers < REQUESTS);
-        if (!is_last)
-            fprintf(stderr, "\n    after %d answers: %s", answers, conn.error);
-        CU_ASSERT(http_server_closes_within(&conn, 1000) && !conn.is_server_reset);
-        http_close(&conn);
+        stop_in_a_pipeline(&conn, site.server.pid, pauses_ms[round]);
         CU_ASSERT_EQUAL(server_stop(&site.server), 0);
         server_dispose(&site.server);
         site_start_again(&site, NULL);
     }
+}
+
+static void so_it_does_over_tls(void)
+{
+    char certificate[300], key[300];
+    temp_dir_t dir;
+    CU_ASSERT_TRUE_FATAL(temp_dir_create(&dir, TEMP_DIR_IN_MEMORY));
+    snprintf(certificate, sizeof(certificate), "%s/a.crt", dir.path);
+    snprintf(key, sizeof(key), "%s/a.key", dir.path);
+    CU_ASSERT_TRUE_FATAL(tls_make_certificate("stop.example", certificate, key));
+    for (int round = 0; round != ROUNDS; ++round) {
+        const char *const args[] = {"--tls.certificate", certificate, "--tls.key", key, NULL};
+        site_t own;
+        http_conn_t conn;
+        CU_ASSERT_EQUAL_FATAL(site_start_in_memory(&own, args), 0);
+        CU_ASSERT_TRUE_FATAL(tls_open(&conn, own.server.port, NULL));
+        pipeline_values_put(&conn, NULL);
+        stop_in_a_pipeline(&conn, own.server.pid, pauses_ms[round]);
+        CU_ASSERT_EQUAL(site_end(&own), 0);
+    }
+    CU_ASSERT(temp_dir_remove(&dir));
 }
 
 /* ---------------------------------------------------------------- a byte is another */
@@ -221,5 +253,6 @@ void suite_http_pipelines(void)
     CU_add_test(s, "so is one that differs in a byte from the one before", any_byte);
     CU_add_test(s, "a reader that is slow gets every answer", slow_reader);
     CU_add_test(s, "a stop ends it with a whole answer", stop_ends_in_a_whole_answer);
+    CU_add_test(s, "over TLS as well", so_it_does_over_tls);
     CU_add_test(s, "clients that die between their answers leave nothing", client_dies);
 }

@@ -342,6 +342,39 @@ static void stops_in_order(void)
     server_dispose(&site.server);
 }
 
+/* that more is coming cannot be seen then, and its rest must not make a reset of the end */
+static void half_a_record_at_the_end(void)
+{
+    enum { BYTES = 300000, FEW = 32768 };
+    static const char half[200] = {0x17, 3, 3, 2, 0}; /* of a record of 512 bytes */
+    site_t site;
+    http_conn_t conn;
+    http_response_t res;
+    char *value = noise(BYTES, 4);
+    start(&site);
+    open_tls(&site, &conn, NULL);
+    CU_ASSERT_EQUAL(exchange_status(&conn, "PUT", "/v1/kv/a", NULL, value, BYTES), 201);
+    /* so that most of the answer is still on the server's side when that has closed */
+    CU_ASSERT_EQUAL(setsockopt(conn.fd, SOL_SOCKET, SO_RCVBUF, &(int){FEW}, sizeof(int)), 0);
+    kill(site.server.pid, SIGTERM);
+    await_lines(&site, "SIGTERM: stopping", 1);
+    sleep_ms(150); /* the workers have heard of it */
+    static const char request[] = "GET /v1/kv/a HTTP/1.1\r\nHost: t\r\n\r\n";
+    CU_ASSERT(http_send(&conn, request, strlen(request)));
+    CU_ASSERT_EQUAL(send(conn.fd, half, sizeof(half), MSG_NOSIGNAL), sizeof(half));
+    sleep_ms(100);
+    CU_ASSERT_EQUAL(send(conn.fd, half, sizeof(half), MSG_NOSIGNAL), sizeof(half));
+    sleep_ms(50);
+    CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "GET", &res));
+    CU_ASSERT(body_is(&res, value, BYTES));
+    CU_ASSERT(header_is(&res, "connection", "close"));
+    http_response_dispose(&res);
+    CU_ASSERT(http_server_closes_within(&conn, 1000) && tls_end_was_announced(&conn));
+    http_close(&conn);
+    free(value);
+    CU_ASSERT_EQUAL(site_end(&site), 0);
+}
+
 static void over_a_unix_socket(void)
 {
     char path[100], flag[128];
@@ -369,5 +402,7 @@ void suite_tls(void)
     CU_add_test(s, "SIGHUP changes the certificate and drops nobody", certificates_change);
     CU_add_test(s, "nor who has connected and begins later", who_hesitates_is_served);
     CU_add_test(s, "over TLS too, what is under way is finished", stops_in_order);
+    CU_add_test(s, "half a record behind the last request loses no answer",
+                half_a_record_at_the_end);
     CU_add_test(s, "TLS is spoken over a Unix socket as well", over_a_unix_socket);
 }
