@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 
 #include "server/config_internal.h"
+#include "server/text.h"
 
 struct st_cairn_auth_t {
     atomic_size_t references;
@@ -195,12 +196,9 @@ cairn_verdict_t cairn_auth_judge_again(const cairn_auth_t *auth, const cairn_con
 
 bool cairn_auth_allows_key(const cairn_config_token_t *token, const void *key, size_t key_bytes)
 {
-    size_t prefix_bytes;
-
     if (token == NULL || token->prefix == NULL)
         return true;
-    prefix_bytes = strlen(token->prefix);
-    return key_bytes >= prefix_bytes && memcmp(key, token->prefix, prefix_bytes) == 0;
+    return cairn_begins_with(key, key_bytes, token->prefix, strlen(token->prefix));
 }
 
 bool cairn_auth_allows_write(const cairn_config_token_t *token)

@@ -3,10 +3,9 @@
  */
 #include "server/batch_gets.h"
 
-#include <string.h>
-
 #include "server/auth.h"
 #include "server/batch_line.h"
+#include "server/text.h"
 
 static bool add_get(cairn_batch_ops_t *ops, const cairn_batch_limits_t *limits, cairn_bytes_t key)
 {
@@ -28,8 +27,7 @@ bool cairn_batch_gets_parse(cairn_bytes_t body, const cairn_batch_limits_t *limi
     bool is_good = body.count != 0;
     while (is_good && at < end) {
         cairn_batch_line_t line;
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *line_end = newline != NULL ? newline : end;
+        const char *line_end = cairn_line_end(at, end);
         is_good = cairn_batch_line_read(at, (size_t)(line_end - at), &line) &&
                   line.op == CAIRN_WRITE_GET && add_get(ops, limits, line.key);
         at = line_end + 1;

@@ -13,6 +13,7 @@
 #include "server/batch_line.h"
 #include "server/json_read.h"
 #include "server/meta_json.h"
+#include "server/text.h"
 #include "server/units.h"
 #include "server/write_request.h"
 
@@ -426,8 +427,7 @@ bool cairn_batch_parse(cairn_bytes_t body, const cairn_batch_limits_t *limits,
     parser_t p = {.limits = limits, .ops = ops, .fault = fault};
     const char *at = body.base, *end = at + body.count;
     while (at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *line_end = newline != NULL ? newline : end;
+        const char *line_end = cairn_line_end(at, end);
         ++p.line;
         if (!is_blank(at, (size_t)(line_end - at)) && !take_line(&p, at, (size_t)(line_end - at)))
             return false;

@@ -12,6 +12,7 @@
 
 #include "server/gate.h"
 #include "server/pipeline.h"
+#include "server/text.h"
 
 /** what an ended connection may still send before we stop listening to it */
 #define LINGER_BYTES_MAX ((size_t)64 << 20)
@@ -197,24 +198,19 @@ void cairn_conn_forget_input(h2o_req_t *req)
 
 /* ---------------------------------------------------------------- framing */
 
-static bool begins_with(const char *line, size_t count, const char *name, size_t name_count)
-{
-    return count > name_count && memcmp(line, name, name_count) == 0;
-}
-
 /** counts a line that says how a request is framed; libh2o has put names in lower case */
 static void count_line(cairn_conn_head_t *head, const char *line, size_t count)
 {
     /* by its first letter: every line of every request comes here */
     switch (*line) {
     case 'h':
-        head->hosts += begins_with(line, count, H2O_STRLIT("host:"));
+        head->hosts += cairn_begins_with(line, count, H2O_STRLIT("host:"));
         break;
     case 'c':
-        head->lengths += begins_with(line, count, H2O_STRLIT("content-length:"));
+        head->lengths += cairn_begins_with(line, count, H2O_STRLIT("content-length:"));
         break;
     case 't':
-        head->codings += begins_with(line, count, H2O_STRLIT("transfer-encoding:"));
+        head->codings += cairn_begins_with(line, count, H2O_STRLIT("transfer-encoding:"));
         break;
     default:
         break;

@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "server/text.h"
+
 /** requests of one connection in one turn of the loop: a millisecond's worth, about */
 #define SHARE 128
 /** answers that are held together */
@@ -16,11 +18,6 @@
 #define ALIKE_BYTES_MAX 4096
 
 /* ---------------------------------------------------------------- looking ahead */
-
-static bool begins_with(const char *at, size_t count, const char *text, size_t text_count)
-{
-    return count >= text_count && memcmp(at, text, text_count) == 0;
-}
 
 /** what libh2o takes as a target: up to a blank, no controls; NULL if there is no such end */
 static const char *end_of_target(const char *at, const char *end)
@@ -47,7 +44,7 @@ static size_t find_next(const h2o_req_t *req, const cairn_conn_t *conn)
         return 0;
     if ((size_t)(end - head_end) > ALIKE_BYTES_MAX)
         end = head_end + ALIKE_BYTES_MAX;
-    if (!begins_with(head_end, (size_t)(end - head_end), H2O_STRLIT("GET /v1/kv/")))
+    if (!cairn_begins_with(head_end, (size_t)(end - head_end), H2O_STRLIT("GET /v1/kv/")))
         return 0;
     const char *rest = req->input.path.base + req->input.path.len;
     size_t rest_bytes = (size_t)(head_end - rest);
