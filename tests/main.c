@@ -45,6 +45,7 @@ static const suite_t suites[] = {
     {"feed_model", suite_feed_model},
     {"snapshot", suite_snapshot},
     {"faults", suite_faults},
+    {"fault_states", suite_fault_states},
     {"checkpoint", suite_checkpoint},
     {"checkpoint_tables", suite_checkpoint_tables},
     {"power_cut", suite_power_cut},

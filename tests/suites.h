@@ -28,6 +28,7 @@ void suite_feed(void);
 void suite_feed_model(void);
 void suite_snapshot(void);
 void suite_faults(void);
+void suite_fault_states(void);
 void suite_checkpoint(void);
 void suite_checkpoint_tables(void);
 void suite_power_cut(void);
