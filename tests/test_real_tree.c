@@ -13,8 +13,6 @@
  */
 #include <CUnit/CUnit.h>
 
-#include <fcntl.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,27 +21,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tests/kv_call.h"
+#include "tests/real_tree.h"
 #include "tests/seed.h"
 #include "tests/server_process.h"
 #include "tests/suites.h"
 #include "tests/temp_dir.h"
 
 #define CONNECTIONS 32
-/* what a value may have in front of the file's bytes */
-#define LABEL_BYTES_MAX 64
-/* git's rule: a NUL among the first bytes makes a file binary */
-#define BINARY_LOOK_BYTES 8000
-/* all files stay in memory, so that a package upgrade under way cannot look like damage */
-#define TREE_BYTES_MAX ((size_t)4 << 30)
-/* a sample has at least so many of each */
-#define BINARY_FILES_MIN 32
-#define LARGEST_FILES_MIN 4
 #define FAILURES_PRINTED 10
 
 /* what a test is made of; the sizes say how often a kill meets a roll or a seal */
@@ -56,34 +44,9 @@ typedef struct st_plan_t {
     unsigned kills;
 } plan_t;
 
-typedef enum en_pending_t { PENDING_NONE, PENDING_PUT, PENDING_DELETE } pending_t;
-
-typedef struct st_file_t {
-    char *path;
-    char *target;
-    uint8_t *bytes;
-    size_t count;
-    bool is_binary;
-    /* the last acknowledged write: the round of the value, 0 when it was a delete or there was none
-     */
-    unsigned round;
-    uint64_t version;
-    /* what a kill left without an answer */
-    pending_t pending;
-    unsigned pending_round;
-    uint64_t pending_above; /* its version, should it have got one, is higher */
-} file_t;
-
-typedef struct st_tree_t {
-    file_t *files;
-    size_t count;
-    size_t bytes;
-    size_t binary_count;
-} tree_t;
-
 typedef struct st_run_t {
     const plan_t *plan;
-    tree_t tree;
+    real_tree_t tree;
     temp_dir_t dir;
     server_process_t server;
     unsigned round;
@@ -113,187 +76,7 @@ static void complain(run_t *run, const char *format, ...)
     pthread_mutex_unlock(&run->failures_lock);
 }
 
-/* ---------------------------------------------------------------- the tree */
-
-static void file_dispose(file_t *file)
-{
-    free(file->path);
-    free(file->target);
-    free(file->bytes);
-    *file = (file_t){0};
-}
-
-static void tree_dispose(tree_t *tree)
-{
-    for (size_t i = 0; i != tree->count; ++i)
-        file_dispose(&tree->files[i]);
-    free(tree->files);
-    *tree = (tree_t){0};
-}
-
-/* -1 when it cannot be read as a whole */
-static ssize_t read_whole(const char *path, uint8_t *bytes, size_t room)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    size_t count = 0;
-    ssize_t got = -1;
-    if (fd < 0)
-        return -1;
-    while (count != room && (got = read(fd, bytes + count, room - count)) > 0)
-        count += (size_t)got;
-    close(fd);
-    return got < 0 && count != room ? -1 : (ssize_t)count;
-}
-
-/* false when it cannot be read, or has changed its size meanwhile */
-static bool file_load(file_t *file, const char *path, size_t count)
-{
-    *file = (file_t){.path = strdup(path), .bytes = malloc(count + 1), .count = count};
-    CU_ASSERT_FATAL(file->path != NULL && file->bytes != NULL);
-    if (read_whole(path, file->bytes, count + 1) != (ssize_t)count) {
-        file_dispose(file);
-        return false;
-    }
-    size_t look = count < BINARY_LOOK_BYTES ? count : BINARY_LOOK_BYTES;
-    file->is_binary = memchr(file->bytes, '\0', look) != NULL;
-    file->target = http_target("/v1/kv/", path, strlen(path));
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file->target);
-    return true;
-}
-
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-/* every regular file that can be read and is small enough, in an order that does not change */
-static void tree_load(tree_t *tree, size_t file_bytes_max)
-{
-    char include[] = "/usr/include", doc[] = "/usr/share/doc";
-    char *roots[] = {include, doc, NULL};
-    size_t room = 0;
-    FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(fts);
-    for (FTSENT *entry; (entry = fts_read(fts)) != NULL;) {
-        if (entry->fts_info != FTS_F || (size_t)entry->fts_statp->st_size > file_bytes_max)
-            continue;
-        if (tree->bytes + (size_t)entry->fts_statp->st_size > TREE_BYTES_MAX) {
-            printf("\n    the tree is larger than %zu bytes: the rest is left out", TREE_BYTES_MAX);
-            break;
-        }
-        if (tree->count == room) {
-            room = room != 0 ? 2 * room : 1024;
-            tree->files = realloc(tree->files, room * sizeof(*tree->files));
-            CU_ASSERT_PTR_NOT_NULL_FATAL(tree->files);
-        }
-        file_t *file = &tree->files[tree->count];
-        if (file_load(file, entry->fts_path, (size_t)entry->fts_statp->st_size)) {
-            tree->bytes += file->count;
-            tree->binary_count += file->is_binary;
-            ++tree->count;
-        }
-    }
-    fts_close(fts);
-}
-
-static void swap_files(file_t *a, file_t *b)
-{
-    file_t kept = *a;
-    *a = *b;
-    *b = kept;
-}
-
-static void shuffle(file_t *files, size_t count, random_t *random)
-{
-    for (size_t i = count; i > 1; --i)
-        swap_files(&files[i - 1], &files[random_below(random, i)]);
-}
-
-/* moves up to `wanted` files after the first `from` that are binary to their end; returns it */
-static size_t choose_binary(tree_t *tree, size_t from, size_t wanted)
-{
-    size_t to = from;
-    for (size_t i = from; i < tree->count && to - from < wanted; ++i)
-        if (tree->files[i].is_binary)
-            swap_files(&tree->files[i], &tree->files[to++]);
-    return to;
-}
-
-static size_t choose_largest(tree_t *tree, size_t from, size_t wanted)
-{
-    size_t to = from;
-    for (; to < tree->count && to - from < wanted; ++to) {
-        size_t largest = to;
-        for (size_t i = to; i < tree->count; ++i)
-            if (tree->files[i].count > tree->files[largest].count)
-                largest = i;
-        swap_files(&tree->files[largest], &tree->files[to]);
-    }
-    return to;
-}
-
-/* keeps the largest, some binary ones, and others as the seed has it */
-static void tree_sample(tree_t *tree, const plan_t *plan, random_t *random)
-{
-    shuffle(tree->files, tree->count, random);
-    size_t at = choose_largest(tree, 0, LARGEST_FILES_MIN);
-    size_t kept = choose_binary(tree, at, BINARY_FILES_MIN);
-    size_t bytes = 0, binary_count = 0;
-    for (at = 0; at != tree->count; ++at) {
-        file_t *file = &tree->files[at];
-        if (at < kept || (at < plan->files_max && bytes + file->count <= plan->sample_bytes_max)) {
-            bytes += file->count;
-            binary_count += file->is_binary;
-        } else {
-            break;
-        }
-    }
-    for (size_t i = at; i != tree->count; ++i)
-        file_dispose(&tree->files[i]);
-    tree->count = at;
-    tree->bytes = bytes;
-    tree->binary_count = binary_count;
-    shuffle(tree->files, tree->count, random); /* the large ones are not all first in line */
-}
-
-/* ---------------------------------------------------------------- values */
-
-/*
- * The first round puts a file as it is. Later ones put a label before it, of another length each
- * time, so that the bytes of two rounds agree at no offset and a mixture shows.
- */
-static size_t label(unsigned round, char out[LABEL_BYTES_MAX])
-{
-    if (round == 1)
-        return 0;
-    unsigned dots = round % 37;
-    int count = snprintf(out, LABEL_BYTES_MAX, "round %u%.*s\n", round, (int)dots,
-                         ".....................................");
-    return (size_t)count;
-}
-
-/* the caller frees it; never NULL, so that an empty file is put as a body of no bytes */
-static uint8_t *make_value(const file_t *file, unsigned round, size_t *count)
-{
-    char text[LABEL_BYTES_MAX];
-    size_t label_bytes = label(round, text);
-    uint8_t *value = malloc(label_bytes + file->count + 1);
-    if (value == NULL)
-        abort();
-    memcpy(value, text, label_bytes);
-    memcpy(value + label_bytes, file->bytes, file->count);
-    *count = label_bytes + file->count;
-    return value;
-}
-
-static bool is_value(const file_t *file, unsigned round, const http_response_t *res)
-{
-    char text[LABEL_BYTES_MAX];
-    size_t label_bytes = label(round, text);
-    return res->body_bytes == label_bytes + file->count &&
-           memcmp(res->body, text, label_bytes) == 0 &&
-           memcmp(res->body + label_bytes, file->bytes, file->count) == 0;
-}
+/* ---------------------------------------------------------------- a round of writes */
 
 static void raise_highest(run_t *run, uint64_t version)
 {
@@ -301,8 +84,6 @@ static void raise_highest(run_t *run, uint64_t version)
     while (seen < version && !atomic_compare_exchange_weak(&run->highest, &seen, version))
         ;
 }
-
-/* ---------------------------------------------------------------- a round of writes */
 
 typedef struct st_hand_t {
     run_t *run;
@@ -313,7 +94,7 @@ typedef struct st_hand_t {
 } hand_t;
 
 /* the file is as the answer says, if the answer is the one that must come */
-static void take_answer(run_t *run, file_t *file, uint64_t version, const http_response_t *res)
+static void take_answer(run_t *run, real_file_t *file, uint64_t version, const http_response_t *res)
 {
     bool is_put = file->pending == PENDING_PUT;
     bool exists = file->round != 0;
@@ -337,7 +118,7 @@ static void take_answer(run_t *run, file_t *file, uint64_t version, const http_r
 }
 
 /* false when the connection is gone; then the file keeps what is pending */
-static bool write_file(hand_t *hand, file_t *file)
+static bool write_file(hand_t *hand, real_file_t *file)
 {
     run_t *run = hand->run;
     bool is_first = run->round == 1;
@@ -346,7 +127,7 @@ static bool write_file(hand_t *hand, file_t *file)
     size_t count = 0;
     uint64_t version;
     http_response_t res;
-    uint8_t *value = is_put ? make_value(file, run->round, &count) : NULL;
+    uint8_t *value = is_put ? real_file_make_value(file, run->round, &count) : NULL;
     file->pending = is_put ? PENDING_PUT : PENDING_DELETE;
     file->pending_round = run->round;
     file->pending_above = atomic_load(&run->highest);
@@ -388,7 +169,7 @@ static void *write_share(void *arg)
 {
     hand_t *hand = arg;
     run_t *run = hand->run;
-    tree_t *tree = &run->tree;
+    real_tree_t *tree = &run->tree;
     size_t share = (tree->count + CONNECTIONS - 1 - hand->index) / CONNECTIONS;
     /* its files are every 32nd, begun at another one each round */
     size_t first = share != 0 ? random_below(&hand->random, share) : 0;
@@ -453,27 +234,28 @@ static void write_round(run_t *run, bool with_kill)
 
 /* ---------------------------------------------------------------- looking at every key */
 
-static bool pending_landed(const file_t *file, uint64_t version, const http_response_t *res)
+static bool pending_landed(const real_file_t *file, uint64_t version, const http_response_t *res)
 {
     if (file->pending == PENDING_DELETE)
         return res->status == 404 && file->round != 0;
     return file->pending == PENDING_PUT && res->status == 200 && version > file->pending_above &&
-           is_value(file, file->pending_round, res);
+           real_file_is_value(file, file->pending_round, res);
 }
 
-static bool is_acknowledged(const file_t *file, uint64_t version, const http_response_t *res)
+static bool is_acknowledged(const real_file_t *file, uint64_t version, const http_response_t *res)
 {
     if (file->round == 0)
         return res->status == 404;
-    return res->status == 200 && version == file->version && is_value(file, file->round, res);
+    return res->status == 200 && version == file->version &&
+           real_file_is_value(file, file->round, res);
 }
 
-static void complain_of(run_t *run, const file_t *file, uint64_t version,
+static void complain_of(run_t *run, const real_file_t *file, uint64_t version,
                         const http_response_t *res)
 {
     unsigned found = 0;
     for (unsigned round = run->round; round != 0 && found == 0 && res->status == 200; --round)
-        if (is_value(file, round, res))
+        if (real_file_is_value(file, round, res))
             found = round;
     complain(run,
              "%s (%zu bytes): acknowledged was round %u as version %" PRIu64 ", pending %s; found "
@@ -486,7 +268,7 @@ static void complain_of(run_t *run, const file_t *file, uint64_t version,
 }
 
 /* what is found becomes what is known; the counts of what was pending are summed up later */
-static void look_at(hand_t *hand, file_t *file)
+static void look_at(hand_t *hand, real_file_t *file)
 {
     uint64_t version;
     http_response_t res;
@@ -591,9 +373,9 @@ static void load_files(run_t *run)
 {
     random_t random = random_from(seed_of_run(), UINT64_C(1) << 41);
     size_t largest = 0;
-    tree_load(&run->tree, run->plan->file_bytes_max);
+    real_tree_load(&run->tree, run->plan->file_bytes_max);
     if (!is_soak())
-        tree_sample(&run->tree, run->plan, &random);
+        real_tree_sample(&run->tree, run->plan->files_max, run->plan->sample_bytes_max, &random);
     for (size_t i = 0; i != run->tree.count; ++i)
         if (run->tree.files[i].count > largest)
             largest = run->tree.files[i].count;
@@ -629,7 +411,7 @@ static void run_plan(const plan_t *plan)
     CU_ASSERT_EQUAL(atomic_load(&run.failures), 0);
     CU_ASSERT(run.in_flight != 0); /* else the kills came when nothing was going on */
     server_dispose(&run.server);
-    tree_dispose(&run.tree);
+    real_tree_dispose(&run.tree);
     CU_ASSERT(temp_dir_remove(&run.dir));
 }
 
@@ -637,7 +419,7 @@ static void small_segments(void)
 {
     plan_t plan = {.segment_bytes = "1MiB",
                    .value_bytes = "768KiB",
-                   .file_bytes_max = ((size_t)768 << 10) - LABEL_BYTES_MAX,
+                   .file_bytes_max = ((size_t)768 << 10) - REAL_FILE_LABEL_BYTES_MAX,
                    .files_max = 1500,
                    .sample_bytes_max = (size_t)16 << 20,
                    .kills = is_soak() ? 8 : 3};
@@ -648,7 +430,7 @@ static void default_segments(void)
 {
     plan_t plan = {.segment_bytes = "64MiB",
                    .value_bytes = "16MiB",
-                   .file_bytes_max = ((size_t)16 << 20) - LABEL_BYTES_MAX,
+                   .file_bytes_max = ((size_t)16 << 20) - REAL_FILE_LABEL_BYTES_MAX,
                    .files_max = 400,
                    .sample_bytes_max = (size_t)24 << 20,
                    .kills = is_soak() ? 4 : 1};
