@@ -145,11 +145,34 @@ typedef struct st_cairn_checkpoint_image_t {
 cairn_err_t cairn_checkpoint_open(cairn_checkpoint_image_t *image, const cairn_dir_t *dir,
                                   char *why);
 
+/** a dump that is being read and verified, on threads of its own if it is a large one */
+typedef struct st_cairn_checkpoint_load_t cairn_checkpoint_load_t;
+
 /**
- * Reads the dump, on a few threads, and verifies all of it. `on_bytes` is told of progress by the
- * calling thread, and returns false to stop; the caller need not be registered.
- * Errors: CORRUPT, IO, NOMEM, CANCELLED.
+ * Begins with it, and lets the caller do something else meanwhile. The image is to stay open until
+ * cairn_checkpoint_load_end(). NULL: no memory.
  */
+cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_image_t *image);
+
+/**
+ * Does a share of it, if it has threads at all, until nothing is left to be taken. `load` may be
+ * NULL. Threads: any, which has returned before cairn_checkpoint_load_end() is called.
+ */
+void cairn_checkpoint_load_help(cairn_checkpoint_load_t *load);
+
+/**
+ * Waits until all of it has been read and verified, and makes the index. `on_bytes` is told of the
+ * progress by the calling thread, and returns false to stop; the caller need not be registered.
+ * `load` may be NULL: that is no memory. Errors: CORRUPT, IO, NOMEM, CANCELLED.
+ */
+cairn_err_t cairn_checkpoint_load_finish(cairn_checkpoint_load_t *load,
+                                         bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx,
+                                         cairn_index_t **index, char *why);
+
+/** Stops what is under way and frees all but an index that has been made. `load` may be NULL. */
+void cairn_checkpoint_load_end(cairn_checkpoint_load_t *load);
+
+/** All of it, from the begin to the end. */
 cairn_err_t cairn_checkpoint_load(const cairn_checkpoint_image_t *image,
                                   bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx,
                                   cairn_index_t **index, char *why);

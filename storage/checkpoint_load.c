@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,10 +16,13 @@
 #include "storage/checkpoint.h"
 #include "storage/os.h"
 
-/** what a thread reads at a time */
+/** what is read at a time */
 #define PIECE_BYTES ((uint64_t)2 << 20)
-/** copying and faulting in is work for a few cores; a disk is kept busy by as many */
-#define HELPERS_MAX 4
+/** and what the disk is asked for ahead of that */
+#define AHEAD_BYTES (4 * PIECE_BYTES)
+/** from so many pieces on threads are worth it */
+#define THREAD_PIECES_MIN 3
+#define THREADS_MAX 4
 
 /* ---------------------------------------------------------------- header and table */
 
@@ -123,98 +127,171 @@ void cairn_checkpoint_close(cairn_checkpoint_image_t *image)
 
 /* ---------------------------------------------------------------- the dump */
 
-/** what the threads share */
-typedef struct st_reading_t {
+/**
+ * A dump on its way into memory. It is read in pieces; when all of them are there it is verified in
+ * as many parts. Whoever has time does the next of them.
+ */
+struct st_cairn_checkpoint_load_t {
     int fd;
-    uint8_t *base;
+    uint8_t *base; /* NULL once it is the index's */
     uint64_t bytes;
-    _Atomic uint64_t next; /* relaxed: where the next piece begins that nobody has taken */
-    _Atomic int err;       /* relaxed: the first failure; the others stop */
-    bool (*on_bytes)(void *ctx, uint64_t bytes);
-    void *ctx;
-} reading_t;
+    unsigned pieces;
+    unsigned thread_count; /* 0: the thread that finishes it does it all */
+    pthread_t threads[THREADS_MAX];
+    pthread_mutex_t mutex;
+    pthread_cond_t cond; /* one more is done, or no more will be */
+    /* guarded by mutex: */
+    unsigned taken; /* pieces to be read, and behind them parts to be verified */
+    unsigned done;
+    bool stops;     /* no more is to be taken */
+    int read_error; /* what has failed first: this, or */
+    cairn_index_dump_result_t verdict;
+};
 
-static int read_piece(reading_t *reading, uint64_t at, uint64_t bytes)
+static int read_piece(const cairn_checkpoint_load_t *load, unsigned number)
 {
-    while (bytes != 0) {
-        int64_t n = cairn_os->pread(reading->fd, reading->base + at, bytes,
+    uint64_t at = number * PIECE_BYTES, end = at + PIECE_BYTES;
+    if (end > load->bytes)
+        end = load->bytes;
+    cairn_os->read_ahead(load->fd, CAIRN_CHECKPOINT_HEADER_BYTES + at + AHEAD_BYTES, PIECE_BYTES);
+    while (at < end) {
+        int64_t n = cairn_os->pread(load->fd, load->base + at, end - at,
                                     CAIRN_CHECKPOINT_HEADER_BYTES + at);
         if (n <= 0)
             return n == 0 ? -EIO : (int)n;
         at += (uint64_t)n;
-        bytes -= (uint64_t)n;
     }
     return 0;
 }
 
-/** takes piece after piece; the opening thread tells of the progress of all */
-static void read_pieces(reading_t *reading, bool tells)
+/** the next one, for which all that it needs is there; false: no more is left to be taken */
+static bool take(cairn_checkpoint_load_t *load, unsigned *number)
+{
+    pthread_mutex_lock(&load->mutex);
+    while (load->taken == load->pieces && load->done < load->pieces && !load->stops)
+        pthread_cond_wait(&load->cond, &load->mutex);
+    bool is_there = load->taken < 2 * load->pieces && !load->stops;
+    if (is_there)
+        *number = load->taken++;
+    pthread_mutex_unlock(&load->mutex);
+    return is_there;
+}
+
+static void note_done(cairn_checkpoint_load_t *load, int read_error,
+                      cairn_index_dump_result_t verdict)
+{
+    pthread_mutex_lock(&load->mutex);
+    ++load->done;
+    if (!load->stops && (read_error != 0 || verdict != CAIRN_INDEX_DUMP_OK)) {
+        load->stops = true;
+        load->read_error = read_error;
+        load->verdict = verdict;
+    }
+    pthread_cond_broadcast(&load->cond);
+    pthread_mutex_unlock(&load->mutex);
+}
+
+static bool do_next(cairn_checkpoint_load_t *load)
+{
+    unsigned number;
+    if (!take(load, &number))
+        return false;
+    if (number < load->pieces)
+        note_done(load, read_piece(load, number), CAIRN_INDEX_DUMP_OK);
+    else
+        note_done(
+            load, 0,
+            cairn_index_verify_part(load->base, load->bytes, number - load->pieces, load->pieces));
+    return true;
+}
+
+static void *load_main(void *arg)
+{
+    while (do_next(arg))
+        ;
+    return NULL;
+}
+
+static void stop(cairn_checkpoint_load_t *load)
+{
+    pthread_mutex_lock(&load->mutex);
+    load->stops = true;
+    pthread_cond_broadcast(&load->cond);
+    pthread_mutex_unlock(&load->mutex);
+}
+
+/** one processor is left to what else there is to do at a start; a few pieces are no work */
+static unsigned threads_for(unsigned pieces)
+{
+    unsigned processors = cairn_os->processors();
+    if (pieces < THREAD_PIECES_MIN)
+        return 0;
+    return processors <= 2 ? 1 : processors <= THREADS_MAX ? processors - 1 : THREADS_MAX;
+}
+
+cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_image_t *image)
+{
+    uint64_t bytes = image->header.dump_bytes;
+    cairn_checkpoint_load_t *load = cairn_os->calloc(1, sizeof(*load));
+    uint8_t *base = load != NULL && bytes != 0 ? cairn_os->alloc_pages(bytes) : NULL;
+    if (base == NULL) {
+        cairn_os->free(load);
+        return NULL;
+    }
+    load->fd = image->fd;
+    load->base = base;
+    load->bytes = bytes;
+    load->pieces = (unsigned)((bytes + PIECE_BYTES - 1) / PIECE_BYTES);
+    pthread_mutex_init(&load->mutex, NULL);
+    pthread_cond_init(&load->cond, NULL);
+    cairn_os->read_ahead(load->fd, CAIRN_CHECKPOINT_HEADER_BYTES, AHEAD_BYTES);
+    unsigned wanted = threads_for(load->pieces);
+    while (load->thread_count < wanted &&
+           pthread_create(&load->threads[load->thread_count], NULL, load_main, load) == 0)
+        ++load->thread_count;
+    return load;
+}
+
+void cairn_checkpoint_load_help(cairn_checkpoint_load_t *load)
+{
+    if (load != NULL && load->thread_count != 0)
+        load_main(load);
+}
+
+/** waits until more than `*done` are done, or no more will be: false */
+static bool wait_for_more(cairn_checkpoint_load_t *load, unsigned *done)
+{
+    pthread_mutex_lock(&load->mutex);
+    while (load->done == *done && load->done < 2 * load->pieces && !load->stops)
+        pthread_cond_wait(&load->cond, &load->mutex);
+    *done = load->done;
+    bool goes_on = load->done < 2 * load->pieces && !load->stops;
+    pthread_mutex_unlock(&load->mutex);
+    return goes_on;
+}
+
+/** sees all of it done, and tells of the progress */
+static cairn_err_t see_done(cairn_checkpoint_load_t *load,
+                            bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx, char *why)
 {
     uint64_t told = 0;
-    int err = 0;
-    while (err == 0 && atomic_load_explicit(&reading->err, memory_order_relaxed) == 0) {
-        uint64_t at = atomic_fetch_add_explicit(&reading->next, PIECE_BYTES, memory_order_relaxed);
-        uint64_t left = at < reading->bytes ? reading->bytes - at : 0;
-        if (left == 0)
-            break;
-        err = read_piece(reading, at, left < PIECE_BYTES ? left : PIECE_BYTES);
-        if (tells && err == 0) {
-            err = reading->on_bytes(reading->ctx, at - told) ? 0 : -ECANCELED;
-            told = at;
+    unsigned done = 0;
+    bool goes_on = true;
+    while (goes_on) {
+        if (load->thread_count == 0)
+            do_next(load);
+        goes_on = wait_for_more(load, &done);
+        uint64_t bytes = done < load->pieces ? done * PIECE_BYTES : load->bytes;
+        if (!on_bytes(ctx, bytes - told)) {
+            stop(load);
+            snprintf(why, CAIRN_ERRMSG_BYTES, "stopped while it was loading");
+            return CAIRN_ERR_CANCELLED;
         }
+        told = bytes;
     }
-    if (err != 0)
-        atomic_store_explicit(&reading->err, err, memory_order_relaxed);
-    else if (tells && !reading->on_bytes(reading->ctx, reading->bytes - told))
-        atomic_store_explicit(&reading->err, -ECANCELED, memory_order_relaxed);
-}
-
-/** one of the threads that share the work, the calling one too: it is number 0 */
-typedef struct st_helper_t {
-    pthread_t thread;
-    reading_t *reading;
-    unsigned number, count; /* this one, and how many there are */
-    cairn_index_dump_result_t verdict;
-} helper_t;
-
-static void *read_main(void *arg)
-{
-    helper_t *helper = arg;
-    read_pieces(helper->reading, helper->number == 0);
-    return NULL;
-}
-
-static void *verify_main(void *arg)
-{
-    helper_t *helper = arg;
-    helper->verdict = cairn_index_verify_part(helper->reading->base, helper->reading->bytes,
-                                              helper->number, helper->count);
-    return NULL;
-}
-
-/** runs all of them; what no thread is to be had for, this one does itself */
-static void share(helper_t *helpers, unsigned count, void *(*work)(void *))
-{
-    bool is_started[HELPERS_MAX] = {false};
-    for (unsigned i = 1; i < count; ++i)
-        is_started[i] = pthread_create(&helpers[i].thread, NULL, work, &helpers[i]) == 0;
-    work(&helpers[0]);
-    for (unsigned i = 1; i < count; ++i)
-        if (is_started[i])
-            pthread_join(helpers[i].thread, NULL);
-        else
-            work(&helpers[i]);
-}
-
-static cairn_err_t read_err(int r, char *why)
-{
-    if (r == 0)
+    if (load->read_error == 0)
         return CAIRN_OK;
-    if (r == -ECANCELED) {
-        snprintf(why, CAIRN_ERRMSG_BYTES, "stopped while it was loading");
-        return CAIRN_ERR_CANCELLED;
-    }
-    snprintf(why, CAIRN_ERRMSG_BYTES, "it cannot be read: %s", strerror(-r));
+    snprintf(why, CAIRN_ERRMSG_BYTES, "it cannot be read: %s", strerror(-load->read_error));
     return CAIRN_ERR_IO;
 }
 
@@ -226,39 +303,44 @@ static cairn_err_t load_err(cairn_index_dump_result_t result, char *why)
     return result == CAIRN_INDEX_DUMP_NOMEM ? CAIRN_ERR_NOMEM : CAIRN_ERR_CORRUPT;
 }
 
-/** reads and verifies all of it into reading->base */
-static cairn_err_t read_dump(reading_t *reading, char *why)
+cairn_err_t cairn_checkpoint_load_finish(cairn_checkpoint_load_t *load,
+                                         bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx,
+                                         cairn_index_t **index, char *why)
 {
-    helper_t helpers[HELPERS_MAX];
-    uint64_t pieces = reading->bytes / PIECE_BYTES + 1;
-    unsigned count = pieces < HELPERS_MAX ? (unsigned)pieces : HELPERS_MAX;
-    for (unsigned i = 0; i < HELPERS_MAX; ++i)
-        helpers[i] = (helper_t){.reading = reading, .number = i, .count = count};
-    share(helpers, count, read_main);
-    cairn_err_t err = read_err(atomic_load_explicit(&reading->err, memory_order_relaxed), why);
-    if (err != CAIRN_OK)
-        return err;
-    share(helpers, count, verify_main);
-    for (unsigned i = 0; i < count && err == CAIRN_OK; ++i)
-        err = load_err(helpers[i].verdict, why);
+    if (load == NULL) {
+        snprintf(why, CAIRN_ERRMSG_BYTES, "no memory for the index");
+        return CAIRN_ERR_NOMEM;
+    }
+    cairn_err_t err = see_done(load, on_bytes, ctx, why);
+    if (err == CAIRN_OK)
+        err = load_err(load->verdict, why);
+    if (err == CAIRN_OK) /* every byte has just been verified */
+        err = load_err(cairn_index_load(load->base, load->bytes, false, index), why);
+    if (err == CAIRN_OK)
+        load->base = NULL;
     return err;
+}
+
+void cairn_checkpoint_load_end(cairn_checkpoint_load_t *load)
+{
+    if (load == NULL)
+        return;
+    stop(load);
+    for (unsigned i = 0; i < load->thread_count; ++i)
+        pthread_join(load->threads[i], NULL);
+    pthread_cond_destroy(&load->cond);
+    pthread_mutex_destroy(&load->mutex);
+    if (load->base != NULL)
+        cairn_os->free_pages(load->base, load->bytes);
+    cairn_os->free(load);
 }
 
 cairn_err_t cairn_checkpoint_load(const cairn_checkpoint_image_t *image,
                                   bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx,
                                   cairn_index_t **index, char *why)
 {
-    reading_t reading = {
-        .fd = image->fd, .bytes = image->header.dump_bytes, .on_bytes = on_bytes, .ctx = ctx};
-    reading.base = reading.bytes != 0 ? cairn_os->alloc_pages(reading.bytes) : NULL;
-    if (reading.base == NULL) {
-        snprintf(why, CAIRN_ERRMSG_BYTES, "no memory for the index");
-        return CAIRN_ERR_NOMEM;
-    }
-    cairn_err_t err = read_dump(&reading, why);
-    if (err == CAIRN_OK) /* every byte has just been verified */
-        err = load_err(cairn_index_load(reading.base, reading.bytes, false, index), why);
-    if (err != CAIRN_OK)
-        cairn_os->free_pages(reading.base, reading.bytes);
+    cairn_checkpoint_load_t *load = cairn_checkpoint_load_begin(image);
+    cairn_err_t err = cairn_checkpoint_load_finish(load, on_bytes, ctx, index, why);
+    cairn_checkpoint_load_end(load);
     return err;
 }

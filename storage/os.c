@@ -173,6 +173,11 @@ static int64_t real_pwritev(int fd, const struct iovec *iov, int iov_count, uint
     return r < 0 ? -errno : r;
 }
 
+static int real_read_ahead(int fd, uint64_t offset, uint64_t bytes)
+{
+    return -posix_fadvise(fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+}
+
 static int real_sync(int fd)
 {
     /* not retried on any error, EINTR included: a second fdatasync that returns 0 proves nothing
@@ -274,12 +279,22 @@ static bool real_is_resident(const void *base, size_t bytes)
     return true;
 }
 
+/** what the system gives at a time where it can */
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+/** begins at a huge page: what two threads fill side by side does not share one at its border */
 static void *real_alloc_pages(size_t bytes)
 {
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED)
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), kept = (bytes + page - 1) & ~(page - 1);
+    uint8_t *from = mmap(NULL, kept + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (from == MAP_FAILED)
         return NULL;
+    size_t before = HUGE_PAGE_BYTES - (uintptr_t)from % HUGE_PAGE_BYTES;
+    uint8_t *base = from + before;
+    munmap(from, before);
+    if (before != HUGE_PAGE_BYTES)
+        munmap(base + kept, HUGE_PAGE_BYTES - before);
     /* a fault for each 4 KiB would take longer than reading what goes there */
     madvise(base, bytes, MADV_HUGEPAGE);
     return base;
@@ -308,6 +323,16 @@ static int real_on_bus_error(void (*handler)(int signo, siginfo_t *info, void *c
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
     sigemptyset(&action.sa_mask);
     return result(sigaction(SIGBUS, &action, NULL));
+}
+
+static unsigned real_processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        return (unsigned)CPU_COUNT(&set);
+    /* more than cpu_set_t has bits */
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
 }
 
 /** what Linux knows of it since 6.12; before, it has no effect */
@@ -371,6 +396,7 @@ const cairn_os_t cairn_os_real = {
     .make_readonly = real_make_readonly,
     .pread = real_pread,
     .pwritev = real_pwritev,
+    .read_ahead = real_read_ahead,
     .sync = real_sync,
     .drop_cache = real_drop_cache,
     .overwrites_in_place = real_overwrites_in_place,
@@ -386,6 +412,7 @@ const cairn_os_t cairn_os_real = {
     .free = free,
     .alloc_pages = real_alloc_pages,
     .free_pages = real_free_pages,
+    .processors = real_processors,
     .give_way = real_give_way,
     .random = real_random,
     .on_bus_error = real_on_bus_error,

@@ -44,7 +44,8 @@ typedef struct st_cairn_os_t {
     int (*make_readonly)(int fd);
     int64_t (*pread)(int fd, void *base, size_t count, uint64_t offset);
     int64_t (*pwritev)(int fd, const struct iovec *iov, int iov_count, uint64_t offset);
-    int (*sync)(int fd);                 /* fdatasync */
+    int (*read_ahead)(int fd, uint64_t offset, uint64_t bytes); /* start reading it in */
+    int (*sync)(int fd);                                        /* fdatasync */
     int (*drop_cache)(int fd);           /* forget clean pages: what is read next is on disk */
     bool (*overwrites_in_place)(int fd); /* false on copy-on-write file systems */
 
@@ -67,7 +68,8 @@ typedef struct st_cairn_os_t {
     void (*free_pages)(void *base, size_t bytes); /* munmap */
 
     /* the rest */
-    int (*give_way)(void); /* who wants the processor gets it before the calling thread */
+    unsigned (*processors)(void); /* that the process may run on, at least one */
+    int (*give_way)(void);        /* who wants the processor gets it before the calling thread */
     int (*random)(void *base, size_t count);
     /* SIGBUS goes to `handler` from now on: a map whose file cannot be read is touched */
     int (*on_bus_error)(void (*handler)(int signo, siginfo_t *info, void *context));

@@ -396,6 +396,9 @@ static cairn_err_t check_against_checkpoint(cairn_recovery_t *r)
 
 static cairn_err_t read_from_source(cairn_recovery_t *r)
 {
+    if (r->source ==
+        CAIRN_RECOVERY_FROM_CHECKPOINT) /* needs no segment: they are opened beside it */
+        r->load = cairn_checkpoint_load_begin(&r->image);
     cairn_err_t err = cairn_recovery_open_files(r);
     if (err == CAIRN_OK)
         err = cairn_recovery_plan(r);
@@ -406,6 +409,8 @@ static cairn_err_t read_from_source(cairn_recovery_t *r)
     if (err == CAIRN_OK)
         err = read_all(r);
     cairn_recovery_stop_reading_ahead(r);
+    cairn_checkpoint_load_end(r->load);
+    r->load = NULL;
     if (err == CAIRN_OK)
         err = cairn_recovery_clear_superseded(r);
     if (err == CAIRN_OK)

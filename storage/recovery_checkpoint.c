@@ -208,7 +208,7 @@ cairn_err_t cairn_recovery_load_index(cairn_recovery_t *r)
 {
     char why[CAIRN_ERRMSG_BYTES];
     rcu_thread_offline(); /* it waits for threads that nobody else knows */
-    cairn_err_t err = cairn_checkpoint_load(&r->image, on_bytes, r, &r->out->index, why);
+    cairn_err_t err = cairn_checkpoint_load_finish(r->load, on_bytes, r, &r->out->index, why);
     rcu_thread_online();
     if (err != CAIRN_OK)
         return cairn_recovery_fail(r, err, "%s", why);

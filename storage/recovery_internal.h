@@ -75,6 +75,7 @@ typedef struct st_cairn_recovery_t {
     unsigned table_count;           /* while the source is the key tables */
     uint64_t bytes_total, bytes_done;
     cairn_recovery_ahead_t ahead;
+    cairn_checkpoint_load_t *load; /* of the image's index; changed only while `ahead` is not */
 } cairn_recovery_t;
 
 /** Says in the message to the person what is wrong; returns `err`. */

@@ -141,6 +141,7 @@ static void *read_ahead_main(void *arg)
     while (done < r->count && read_file_ahead(r, done, &left))
         ++done;
     note_ahead(&r->ahead, done, true);
+    cairn_checkpoint_load_help(r->load);
     return NULL;
 }
 

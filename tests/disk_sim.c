@@ -435,6 +435,14 @@ static int64_t sim_pwritev(int fd, const struct iovec *iov, int iov_count, uint6
     return n;
 }
 
+static int sim_read_ahead(int fd, uint64_t offset, uint64_t bytes)
+{
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+    return 0;
+}
+
 static int sim_sync(int fd)
 {
     disk_sim_t *disk = disk_of(fd);
@@ -511,6 +519,7 @@ void disk_sim_install(void)
     table.make_readonly = sim_make_readonly;
     table.pread = sim_pread;
     table.pwritev = sim_pwritev;
+    table.read_ahead = sim_read_ahead;
     table.sync = sim_sync;
     table.drop_cache = sim_drop_cache;
     table.overwrites_in_place = sim_overwrites_in_place;

@@ -221,6 +221,12 @@ static int64_t fault_pwritev(int fd, const struct iovec *iov, int iov_count, uin
     return cairn_os_real.pwritev(fd, iov, iov_count, offset);
 }
 
+static int fault_read_ahead(int fd, uint64_t offset, uint64_t bytes)
+{
+    FAIL_IF_STAGED(read_ahead);
+    return cairn_os_real.read_ahead(fd, offset, bytes);
+}
+
 static int fault_sync(int fd)
 {
     FAIL_IF_STAGED(sync);

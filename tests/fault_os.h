@@ -20,7 +20,7 @@
     X(make_dir) X(open_subdir) X(remove_dir) X(link) \
     X(lock) X(open) X(memory_file) X(close) X(size) \
     X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) \
-    X(sync) X(drop_cache) X(overwrites_in_place) X(reserve) X(unreserve) \
+    X(read_ahead) X(sync) X(drop_cache) X(overwrites_in_place) X(reserve) X(unreserve) \
     X(map) X(unmap) X(will_need) X(populate) X(is_resident) \
     X(alloc) X(calloc) X(alloc_pages) X(random) X(on_bus_error)
 /* clang-format on */

@@ -47,6 +47,7 @@ static const suite_t suites[] = {
     {"faults", suite_faults},
     {"fault_states", suite_fault_states},
     {"checkpoint", suite_checkpoint},
+    {"checkpoint_load", suite_checkpoint_load},
     {"checkpoint_tables", suite_checkpoint_tables},
     {"power_cut", suite_power_cut},
     {"damage", suite_damage},

@@ -30,6 +30,7 @@ void suite_snapshot(void);
 void suite_faults(void);
 void suite_fault_states(void);
 void suite_checkpoint(void);
+void suite_checkpoint_load(void);
 void suite_checkpoint_tables(void);
 void suite_power_cut(void);
 void suite_damage(void);

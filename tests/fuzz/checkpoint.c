@@ -50,6 +50,14 @@ static int64_t fuzz_pread(int fd, void *base, size_t count, uint64_t offset)
     return (int64_t)n;
 }
 
+static int fuzz_read_ahead(int fd, uint64_t offset, uint64_t bytes)
+{
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+    return 0;
+}
+
 static int fuzz_drop_cache(int fd)
 {
     (void)fd;
@@ -112,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     os.close = fuzz_close;
     os.size = fuzz_size;
     os.pread = fuzz_pread;
+    os.read_ahead = fuzz_read_ahead;
     os.drop_cache = fuzz_drop_cache;
     cairn_os = &os;
     memset(file, 0, sizeof(file));
