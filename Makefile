@@ -237,7 +237,7 @@ $(BUILD)/load: $(call objects,$(wildcard bench/load/*.c))
 .PHONY: bench-index
 bench-index: $(BUILD)/bench-index ## what the index costs in memory and time (QUICK=1: small)
 	$(BUILD)/bench-index
-$(BUILD)/bench-index: $(BUILD)/obj/bench/index.o $(call objects,$(INDEX_SRC))
+$(BUILD)/bench-index: $(call objects,bench/index.c bench/index_waits.c $(INDEX_SRC))
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(STORAGE_LIBS)
 
 .PHONY: bench-batch

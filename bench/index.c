@@ -12,39 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "index/index.h"
-#include "index/qsbr.h"
+#include "bench/index_load.h"
 
 #define ROUNDS 5
-#define MILLION 1000000u
 #define BATCH 100
 
 static bool quick;
-
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-static bool is_key(void *ctx, cairn_loc_t loc)
-{
-    return loc == *(const uint64_t *)ctx;
-}
-
-static double now_ns(clockid_t clock)
-{
-    struct timespec time;
-
-    clock_gettime(clock, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 static int compare(const void *a, const void *b)
 {
@@ -59,27 +35,11 @@ static double median(double *values, size_t count)
     return values[count / 2];
 }
 
-static void insert(cairn_index_t *index, uint64_t key)
-{
-    cairn_loc_t old;
-
-    if (cairn_index_put(index, mix(key), is_key, &key, key, &old) != CAIRN_INDEX_INSERTED) {
-        fprintf(stderr, "key %llu could not be put\n", (unsigned long long)key);
-        exit(EXIT_FAILURE);
-    }
-}
-
 /* ---- the helper */
-
-typedef struct st_helper_t {
-    cairn_index_t *index;
-    _Atomic bool stop;
-    pthread_t thread;
-} helper_t;
 
 static void *help(void *arg)
 {
-    helper_t *helper = arg;
+    index_helper_t *helper = arg;
     const struct timespec pause = {.tv_nsec = 5000000};
 
     rcu_register_thread();
@@ -93,7 +53,7 @@ static void *help(void *arg)
     return NULL;
 }
 
-static void helper_start(helper_t *helper, cairn_index_t *index)
+void index_helper_start(index_helper_t *helper, cairn_index_t *index)
 {
     helper->index = index;
     helper->stop = false;
@@ -101,7 +61,7 @@ static void helper_start(helper_t *helper, cairn_index_t *index)
         exit(EXIT_FAILURE);
 }
 
-static void helper_stop(helper_t *helper)
+void index_helper_stop(index_helper_t *helper)
 {
     helper->stop = true;
     /* it may be waiting for this thread's quiescent state */
@@ -151,17 +111,17 @@ static void bench_memory(void)
     size_t rows = quick ? 2 : 4;
     double resident = resident_bytes();
     cairn_index_t *index = cairn_index_create();
-    helper_t helper;
+    index_helper_t helper;
     uint64_t key = 0;
 
     printf("## Memory\n\n| keys | bytes a key, average | worst point | at the end | resident |\n"
            "|---:|---:|---:|---:|---:|\n");
-    helper_start(&helper, index);
+    index_helper_start(&helper, index);
     for (size_t row = 0; row < rows; ++row) {
         curve_t curve = {0};
         uint64_t step = ends[row] / 4000;
         while (key < ends[row]) {
-            insert(index, ++key);
+            index_load_insert(index, ++key);
             if (key % 256 == 0)
                 rcu_quiescent_state();
             if (key >= ends[row] / 2 && key % step == 0)
@@ -175,7 +135,7 @@ static void bench_memory(void)
                (resident_bytes() - resident) / (double)key);
         fflush(stdout);
     }
-    helper_stop(&helper);
+    index_helper_stop(&helper);
     cairn_index_destroy(index);
     printf("\n");
 }
@@ -211,8 +171,8 @@ static inline __attribute__((always_inline)) uint64_t floor_many(worker_t *worke
     uint64_t lines = worker->keys / 6, found = 0, seed = 0;
 
     for (uint64_t i = worker->begin; i < worker->end; ++i) {
-        uint64_t key = 1 + (mix(i ^ seed) >> 20) % worker->keys;
-        uint64_t value = worker->memory[mix(key) % lines * 8];
+        uint64_t key = 1 + (index_load_mix(i ^ seed) >> 20) % worker->keys;
+        uint64_t value = worker->memory[index_load_mix(key) % lines * 8];
         if (waiting)
             seed = value; /* always 0, which the processor cannot know before it is there */
         found += value == 0;
@@ -226,8 +186,9 @@ static inline __attribute__((always_inline)) uint64_t find_many(worker_t *worker
     cairn_loc_t loc = 0;
 
     for (uint64_t i = worker->begin; i < worker->end; ++i) {
-        uint64_t key = 1 + beyond + (mix(i ^ seed) >> 20) % worker->keys;
-        found += cairn_index_find(worker->index, mix(key), is_key, &key, &loc);
+        uint64_t key = 1 + beyond + (index_load_mix(i ^ seed) >> 20) % worker->keys;
+        found +=
+            cairn_index_find(worker->index, index_load_mix(key), index_load_is_key, &key, &loc);
         if (waiting)
             seed = loc >> 39;
         if (i % 1024 == 0)
@@ -244,11 +205,11 @@ static uint64_t find_batches(worker_t *worker)
 
     for (uint64_t i = worker->begin; i < worker->end; i += BATCH) {
         for (size_t j = 0; j < BATCH; ++j) {
-            keys[j] = 1 + (mix(i + j) >> 20) % worker->keys;
-            hashes[j] = mix(keys[j]);
+            keys[j] = 1 + (index_load_mix(i + j) >> 20) % worker->keys;
+            hashes[j] = index_load_mix(keys[j]);
             ctxs[j] = &keys[j];
         }
-        cairn_index_find_batch(worker->index, BATCH, hashes, ctxs, is_key, NULL, locs);
+        cairn_index_find_batch(worker->index, BATCH, hashes, ctxs, index_load_is_key, NULL, locs);
         for (size_t j = 0; j < BATCH; ++j)
             found += locs[j] != 0;
         rcu_quiescent_state();
@@ -262,10 +223,10 @@ static uint64_t change_many(worker_t *worker)
 
     for (uint64_t i = worker->begin; i < worker->end; ++i) {
         if (worker->what == INSERT) {
-            insert(worker->index, i);
+            index_load_insert(worker->index, i);
         } else {
-            uint64_t key = 1 + (mix(i) >> 20) % worker->keys;
-            cairn_index_put(worker->index, mix(key), is_key, &key, key, &old);
+            uint64_t key = 1 + (index_load_mix(i) >> 20) % worker->keys;
+            cairn_index_put(worker->index, index_load_mix(key), index_load_is_key, &key, key, &old);
         }
         if (i % 256 == 0)
             rcu_quiescent_state();
@@ -279,7 +240,7 @@ static void *work(void *arg)
 
     pthread_barrier_wait(worker->start);
     rcu_register_thread();
-    double begin = now_ns(CLOCK_MONOTONIC);
+    double begin = index_load_now_ns(CLOCK_MONOTONIC);
     switch (worker->what) {
     case FLOOR:
         worker->checked = floor_many(worker, false);
@@ -302,7 +263,7 @@ static void *work(void *arg)
         worker->checked = change_many(worker);
         break;
     }
-    worker->ns = now_ns(CLOCK_MONOTONIC) - begin;
+    worker->ns = index_load_now_ns(CLOCK_MONOTONIC) - begin;
     rcu_unregister_thread();
     return NULL;
 }
@@ -366,10 +327,10 @@ static void bench_inserts(uint64_t keys)
         double rounds[ROUNDS];
         for (unsigned i = 0; i < ROUNDS; ++i) {
             cairn_index_t *index = cairn_index_create();
-            helper_t helper;
-            helper_start(&helper, index);
+            index_helper_t helper;
+            index_helper_start(&helper, index);
             rounds[i] = run(index, INSERT, 0, 1, keys + 1, threads);
-            helper_stop(&helper);
+            index_helper_stop(&helper);
             cairn_index_destroy(index);
         }
         printf(" %.0f |", median(rounds, ROUNDS));
@@ -394,12 +355,12 @@ static void bench_speed(uint64_t keys)
 {
     cairn_index_t *index = cairn_index_create();
     cairn_index_stats_t stats;
-    helper_t helper;
+    index_helper_t helper;
 
     printf("## Nanoseconds an operation, %llu million keys\n\n| | 1 thread | 2 threads |\n"
            "|---|---:|---:|\n",
            (unsigned long long)(keys / MILLION));
-    helper_start(&helper, index);
+    index_helper_start(&helper, index);
     run(index, INSERT, 0, 1, keys + 1, 1);
     floor_memory_create(keys);
     bench_operation("a random cache line", index, FLOOR, keys);
@@ -410,140 +371,13 @@ static void bench_speed(uint64_t keys)
     bench_operation("miss", index, MISS, keys);
     bench_operation("hit in batches of 100", index, BATCH_HIT, keys);
     bench_operation("replace", index, REPLACE, keys);
-    helper_stop(&helper);
+    index_helper_stop(&helper);
     free((void *)floor_memory);
     cairn_index_stats(index, &stats);
     cairn_index_destroy(index);
     bench_inserts(keys);
     printf("\nload %.2f, lines a find %.3f\n\n", (double)stats.keys / (double)stats.slots,
            (double)stats.probes / (double)(stats.finds == 0 ? 1 : stats.finds));
-}
-
-/* ---- the longest wait */
-
-typedef struct st_waits_t {
-    double longest;
-    uint64_t over_50, over_200;
-} waits_t;
-
-static void waits_add(waits_t *waits, double ns)
-{
-    if (ns > waits->longest)
-        waits->longest = ns;
-    waits->over_50 += ns > 50e3;
-    waits->over_200 += ns > 200e3;
-}
-
-static void waits_print(const char *name, const waits_t *waits)
-{
-    printf("| %s | %.0f | %llu | %llu |\n", name, waits->longest / 1e3,
-           (unsigned long long)waits->over_50, (unsigned long long)waits->over_200);
-    fflush(stdout);
-}
-
-/* what the machine does to a loop that does nothing but look at the clock */
-static waits_t idle_waits(double duration_ns)
-{
-    waits_t waits = {0};
-    double begin = now_ns(CLOCK_MONOTONIC), last = begin;
-
-    while (last - begin < duration_ns) {
-        double next = now_ns(CLOCK_MONOTONIC);
-        waits_add(&waits, next - last);
-        last = next;
-    }
-    return waits;
-}
-
-static long interruptions(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_nivcsw;
-}
-
-/* a helper thread beside it, as in life; `calm` are the inserts that the scheduler left alone */
-static void growth_waits(uint64_t keys, clockid_t clock, waits_t *all, waits_t *calm)
-{
-    cairn_index_t *index = cairn_index_create();
-    helper_t helper;
-    long before = interruptions();
-
-    helper_start(&helper, index);
-    for (uint64_t key = 1; key <= keys; ++key) {
-        double begin = now_ns(clock);
-        insert(index, key);
-        double ns = now_ns(clock) - begin;
-        long after = interruptions();
-        waits_add(all, ns);
-        if (after == before)
-            waits_add(calm, ns);
-        before = after;
-        if (key % 256 == 0)
-            rcu_quiescent_state();
-    }
-    helper_stop(&helper);
-    cairn_index_destroy(index);
-}
-
-/*
- * What belongs to the index and not to the machine: the same inserts again and again, with reclaim
- * at the same places and nobody else, take the same steps; so the least that the n-th insert ever
- * took is an upper bound of what it takes.
- */
-static void growth_again(uint64_t keys, float *least)
-{
-    cairn_index_t *index = cairn_index_create();
-
-    for (uint64_t key = 1; key <= keys; ++key) {
-        double begin = now_ns(CLOCK_MONOTONIC);
-        insert(index, key);
-        float ns = (float)(now_ns(CLOCK_MONOTONIC) - begin);
-        if (ns < least[key - 1])
-            least[key - 1] = ns;
-        if (key % 65536 == 0)
-            cairn_index_reclaim(index);
-    }
-    cairn_index_destroy(index);
-}
-
-static waits_t least_waits(uint64_t keys, unsigned rounds)
-{
-    waits_t waits = {0};
-    float *least = malloc(keys * sizeof(*least));
-
-    if (least == NULL)
-        exit(EXIT_FAILURE);
-    for (uint64_t i = 0; i < keys; ++i)
-        least[i] = 1e12f;
-    for (unsigned round = 0; round < rounds; ++round)
-        growth_again(keys, least);
-    for (uint64_t i = 0; i < keys; ++i)
-        waits_add(&waits, least[i]);
-    free(least);
-    return waits;
-}
-
-static void bench_waits(uint64_t keys)
-{
-    waits_t clock = {0}, calm = {0}, cpu = {0}, cpu_calm = {0}, waits;
-    double begin = now_ns(CLOCK_MONOTONIC);
-
-    printf("## The longest of %llu million inserts, growth from nothing\n\n"
-           "| | longest, us | over 50 us | over 200 us |\n|---|---:|---:|---:|\n",
-           (unsigned long long)(keys / MILLION));
-    growth_waits(keys, CLOCK_MONOTONIC, &clock, &calm);
-    waits_print("by the clock", &clock);
-    waits_print("by the clock, those the scheduler did not interrupt", &calm);
-    waits = idle_waits(now_ns(CLOCK_MONOTONIC) - begin);
-    waits_print("an idle loop as long, by the clock", &waits);
-    growth_waits(keys, CLOCK_THREAD_CPUTIME_ID, &cpu, &cpu_calm);
-    waits_print("by the thread's processor time", &cpu);
-    waits_print("by processor time, those the scheduler did not interrupt", &cpu_calm);
-    waits = least_waits(keys, 3);
-    waits_print("each insert's best of 3 rounds, by the clock", &waits);
-    printf("\n");
 }
 
 /* ---- dumps */
@@ -562,12 +396,12 @@ static double load_ms(int fd, size_t count, bool verify)
 {
     void *mapping = mmap(NULL, count, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
     cairn_index_t *index = NULL;
-    double begin = now_ns(CLOCK_MONOTONIC);
+    double begin = index_load_now_ns(CLOCK_MONOTONIC);
 
     if (mapping == MAP_FAILED ||
         cairn_index_load(mapping, count, verify, &index) != CAIRN_INDEX_DUMP_OK)
         exit(EXIT_FAILURE);
-    double ms = (now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+    double ms = (index_load_now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
     cairn_index_destroy(index);
     return ms;
 }
@@ -580,10 +414,10 @@ static void bench_dump(uint64_t keys)
     run(index, INSERT, 0, 1, keys + 1, 1);
     for (unsigned i = 0; i < ROUNDS; ++i) {
         int fd = memfd_create("dump", 0);
-        double begin = now_ns(CLOCK_MONOTONIC);
+        double begin = index_load_now_ns(CLOCK_MONOTONIC);
         if (cairn_index_dump(index, on_write, &fd) != CAIRN_INDEX_DUMP_OK)
             exit(EXIT_FAILURE);
-        dump[i] = (now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+        dump[i] = (index_load_now_ns(CLOCK_MONOTONIC) - begin) / 1e6;
         size_t count = (size_t)lseek(fd, 0, SEEK_END);
         load[i] = load_ms(fd, count, true);
         bare[i] = load_ms(fd, count, false);
@@ -610,7 +444,7 @@ int main(int argc, char **argv)
     if (only == NULL || strcmp(only, "dump") == 0)
         bench_dump(quick ? 2 * MILLION : 10 * MILLION);
     if (only == NULL || strcmp(only, "waits") == 0)
-        bench_waits(quick ? 2 * MILLION : 50 * MILLION);
+        bench_index_waits(quick ? 2 * MILLION : 50 * MILLION);
     rcu_unregister_thread();
     return EXIT_SUCCESS;
 }
