@@ -342,6 +342,7 @@ static void *flusher_main(void *arg)
     cairn_access_log_t *log = arg;
     bool is_closing;
 
+    pthread_setname_np(pthread_self(), "access log");
     do {
         wait_for_bell(log);
         /* acquire: what was added before the order to close is in the rings */

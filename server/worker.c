@@ -325,6 +325,7 @@ static bool has_ended(const cairn_worker_t *worker)
 static void *worker_main(void *arg)
 {
     cairn_worker_t *worker = arg;
+    pthread_setname_np(pthread_self(), "worker");
     set_up(worker);
     sem_post(&worker->is_set_up);
     wait_for(&worker->may_serve);

@@ -31,6 +31,7 @@ static void run(cairn_job_t *job)
 static void *io_main(void *arg)
 {
     cairn_iopool_t *pool = arg;
+    pthread_setname_np(pthread_self(), "reader");
     rcu_register_thread();
     rcu_thread_offline();
     pthread_mutex_lock(&pool->mutex);

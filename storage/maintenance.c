@@ -194,6 +194,7 @@ static void finish_roll(cairn_maintenance_t *m, const rolled_t *rolled, bool sto
 static void *maintenance_main(void *arg)
 {
     cairn_maintenance_t *m = arg;
+    pthread_setname_np(pthread_self(), "maintenance");
     provide_spare(m);
     pthread_mutex_lock(&m->mutex);
     for (;;) {

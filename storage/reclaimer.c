@@ -43,6 +43,7 @@ static void *reclaimer_main(void *arg)
     cairn_reclaimer_t *r = arg;
     unsigned rest_ms = REST_MS_LEAST;
     bool go_on = true;
+    pthread_setname_np(pthread_self(), "reclaimer");
     rcu_register_thread();
     while (go_on) {
         if (cairn_index_reclaim(r->index))

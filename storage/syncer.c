@@ -23,6 +23,7 @@ struct st_cairn_syncer_t {
 static void *syncer_main(void *arg)
 {
     cairn_syncer_t *s = arg;
+    pthread_setname_np(pthread_self(), "syncer");
     pthread_mutex_lock(&s->mutex);
     for (;;) {
         while (s->state != ASKED && !s->stopping)

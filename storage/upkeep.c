@@ -97,6 +97,7 @@ bool cairn_upkeep_rest(cairn_upkeep_t *upkeep, uint64_t ms)
 static void *upkeep_main(void *arg)
 {
     cairn_upkeep_t *upkeep = arg;
+    pthread_setname_np(pthread_self(), "upkeep");
     cairn_os->give_way(); /* where that is refused, all is as well but for who waits */
     rcu_register_thread();
     while (!cairn_upkeep_is_stopping(upkeep))

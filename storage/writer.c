@@ -457,6 +457,7 @@ static void idle(cairn_writer_t *w)
 static void *writer_main(void *arg)
 {
     cairn_writer_t *w = arg;
+    pthread_setname_np(pthread_self(), "writer");
     rcu_register_thread();
     for (;;) {
         cairn_writer_take(w);
