@@ -10,12 +10,23 @@
 
 #include "server/decimal.h"
 #include "server/pipeline.h"
+#include "server/reply.h"
 
 /* what stands in every head, and room for its numbers */
 #define LINES_BYTES_MAX                                                                            \
     (sizeof("HTTP/1.1 200 \r\nDate: \r\nConnection: keep-alive\r\nContent-Length: \r\n"            \
             "Server: \r\n\r\n") +                                                                  \
      H2O_TIMESTR_RFC1123_LEN + CAIRN_DECIMAL_BYTES_MAX)
+
+#define ETAG_LINE_BYTES_MAX (sizeof("etag: \"\"\r\n") + CAIRN_DECIMAL_BYTES_MAX)
+
+/* and in that of a plain value, around its numbers */
+#define PLAIN_TYPE_LINE "content-type: " CAIRN_CONTENT_TYPE_DEFAULT "\r\n"
+#define PLAIN_MODIFIED "last-modified: "
+#define PLAIN_RANGES_LINE "\r\naccept-ranges: bytes\r\n"
+#define PLAIN_LINES_BYTES_MAX                                                                      \
+    (sizeof(PLAIN_TYPE_LINE PLAIN_MODIFIED PLAIN_RANGES_LINE) + ETAG_LINE_BYTES_MAX +              \
+     H2O_TIMESTR_RFC1123_LEN)
 
 /* The last stream of an HTTP/1 connection in libh2o 0.13, lib/http1.c: it begins with a stream like
  * any other, behind which stands whether the head has been sent. */
@@ -67,12 +78,21 @@ static char *add_header(char *at, const h2o_header_t *header)
     return add(at, H2O_STRLIT("\r\n"));
 }
 
-h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room)
+/** a head that is being written */
+typedef struct st_writing_t {
+    char *head;
+    char *at;
+    size_t bytes_max;
+} writing_t;
+
+/** writes what stands in every head; `more` bytes at most are to follow it in this one, and `room`
+ * behind it */
+static writing_t begin(h2o_req_t *req, size_t more, size_t room)
 {
     const h2o_res_t *res = &req->res;
     size_t reason_bytes = strlen(res->reason);
     const h2o_iovec_t *server = &req->conn->ctx->globalconf->server_name;
-    size_t bytes_max = LINES_BYTES_MAX + reason_bytes + server->len + headers_bytes(&res->headers);
+    size_t bytes_max = LINES_BYTES_MAX + reason_bytes + server->len + more;
     char *head = cairn_pipeline_room(req, bytes_max + room), *at = head;
     const struct timeval *now = h2o_get_timestamp(req->conn->ctx, NULL, NULL);
 
@@ -94,11 +114,56 @@ h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room)
     at = add(at, H2O_STRLIT("Server: "));
     at = add(at, server->base, server->len);
     at = add(at, H2O_STRLIT("\r\n"));
-    for (size_t i = 0; i < res->headers.size; ++i)
-        at = add_header(at, &res->headers.entries[i]);
-    at = add(at, H2O_STRLIT("\r\n"));
-    assert((size_t)(at - head) <= bytes_max);
-    return h2o_iovec_init(head, at - head);
+    return (writing_t){.head = head, .at = at, .bytes_max = bytes_max};
+}
+
+static h2o_iovec_t end(writing_t *w)
+{
+    w->at = add(w->at, H2O_STRLIT("\r\n"));
+    assert((size_t)(w->at - w->head) <= w->bytes_max);
+    return h2o_iovec_init(w->head, w->at - w->head);
+}
+
+static char *add_headers(char *at, const h2o_headers_t *headers)
+{
+    for (size_t i = 0; i < headers->size; ++i)
+        at = add_header(at, &headers->entries[i]);
+    return at;
+}
+
+h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room)
+{
+    writing_t w = begin(req, headers_bytes(&req->res.headers), room);
+    w.at = add_headers(w.at, &req->res.headers);
+    return end(&w);
+}
+
+static char *add_etag(char *at, uint64_t version)
+{
+    at = add(at, H2O_STRLIT("etag: \""));
+    at += cairn_decimal_write(at, version);
+    return add(at, H2O_STRLIT("\"\r\n"));
+}
+
+h2o_iovec_t cairn_head_make_written(h2o_req_t *req, uint64_t version)
+{
+    writing_t w = begin(req, headers_bytes(&req->res.headers) + ETAG_LINE_BYTES_MAX, 0);
+    w.at = add_headers(w.at, &req->res.headers);
+    w.at = add_etag(w.at, version);
+    return end(&w);
+}
+
+h2o_iovec_t cairn_head_make_plain(h2o_req_t *req, uint64_t version, uint64_t written_ms,
+                                  size_t room)
+{
+    assert(req->res.headers.size == 0);
+    writing_t w = begin(req, PLAIN_LINES_BYTES_MAX, room);
+    w.at = add(w.at, H2O_STRLIT(PLAIN_TYPE_LINE));
+    w.at = add_etag(w.at, version);
+    w.at = add(w.at, H2O_STRLIT(PLAIN_MODIFIED));
+    w.at = add(w.at, cairn_head_date(written_ms / 1000), H2O_TIMESTR_RFC1123_LEN);
+    w.at = add(w.at, H2O_STRLIT(PLAIN_RANGES_LINE));
+    return end(&w);
 }
 
 void cairn_head_send_first(h2o_req_t *req, h2o_generator_t *generator, h2o_iovec_t head,

@@ -19,6 +19,15 @@
 h2o_iovec_t cairn_head_make(h2o_req_t *req, size_t room);
 
 /**
+ * The same for answers that come most often, of which headers are written without being made first.
+ * _written: ETag, the version of a write, behind the headers of `res`. _plain: all that a value has
+ * to which nothing is stored but when it was written; `res` has none.
+ */
+h2o_iovec_t cairn_head_make_written(h2o_req_t *req, uint64_t version);
+h2o_iovec_t cairn_head_make_plain(h2o_req_t *req, uint64_t version, uint64_t written_ms,
+                                  size_t room);
+
+/**
  * Sends the head and the whole body, and ends the answer. The body lies anywhere, also behind the
  * head, and stays until the request ends; count 0: there is none.
  */

@@ -90,21 +90,14 @@ static bool answer_failure(h2o_req_t *req, const cairn_write_t *write)
 
 static void answer_put(h2o_req_t *req, const cairn_write_t *write)
 {
-    if (answer_failure(req, write))
-        return;
-    cairn_reply_add_etag(req, write->version);
-    if (write->existed)
-        cairn_reply_empty(req, 204, "No Content");
-    else
-        cairn_reply_empty(req, 201, "Created");
+    if (!answer_failure(req, write))
+        cairn_reply_written(req, write->version, write->existed);
 }
 
 static void answer_delete(h2o_req_t *req, const cairn_write_t *write)
 {
-    if (answer_failure(req, write))
-        return;
-    cairn_reply_add_etag(req, write->version);
-    cairn_reply_empty(req, 204, "No Content");
+    if (!answer_failure(req, write))
+        cairn_reply_written(req, write->version, true);
 }
 
 static void answer_incr(h2o_req_t *req, const cairn_write_t *write)

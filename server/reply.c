@@ -104,16 +104,27 @@ void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count)
     send_all(req, bytes, is_head ? 0 : count);
 }
 
-bool cairn_reply_copy(h2o_req_t *req, const cairn_value_t *value)
+bool cairn_reply_copy(h2o_req_t *req, const cairn_value_t *value, bool is_plain)
 {
     req->res.content_length = value->count;
     begin(req);
-    h2o_iovec_t head = cairn_head_make(req, value->count);
+    h2o_iovec_t head =
+        is_plain ? cairn_head_make_plain(req, value->version, value->written_ms, value->count)
+                 : cairn_head_make(req, value->count);
     char *body = head.base + head.len;
     if (!cairn_value_copy(value, 0, body, value->count))
         return false;
     cairn_head_send(req, head, body, value->count);
     return true;
+}
+
+void cairn_reply_written(h2o_req_t *req, uint64_t version, bool existed)
+{
+    req->res.status = existed ? 204 : 201;
+    req->res.reason = existed ? "No Content" : "Created";
+    req->res.content_length = existed ? SIZE_MAX : 0; /* a 204 has none (RFC 9110, 8.6) */
+    begin(req);
+    cairn_head_send(req, cairn_head_make_written(req, version), NULL, 0);
 }
 
 /** `line` is 0 where the problem is not one of a line */

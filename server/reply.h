@@ -117,13 +117,16 @@ void cairn_reply_start_with(h2o_req_t *req, h2o_generator_t *generator, h2o_iove
 void cairn_reply_body(h2o_req_t *req, const char *bytes, size_t count);
 
 /**
- * The same with a copy of the value, which may go. False if the disk cannot read it: nothing has
- * been sent.
+ * The same with a copy of the value, which may go. `is_plain`: with the headers of a value by
+ * itself, where none are set. False if the disk cannot read it: nothing has been sent.
  */
-bool cairn_reply_copy(h2o_req_t *req, const cairn_value_t *value);
+bool cairn_reply_copy(h2o_req_t *req, const cairn_value_t *value, bool is_plain);
 
 /** A text made for this answer, of static type, copied. */
 void cairn_reply_text(h2o_req_t *req, const char *content_type, const char *text, size_t bytes);
+
+/** A write has been done: 201 if the key had no value before, else 204. */
+void cairn_reply_written(h2o_req_t *req, uint64_t version, bool existed);
 
 /** `ETag: "version"`. */
 void cairn_reply_add_etag(h2o_req_t *req, uint64_t version);

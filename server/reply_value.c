@@ -243,6 +243,13 @@ static bool copy_meta(h2o_req_t *req, cairn_value_t *value)
     return is_read;
 }
 
+/** nothing is stored with it, and it is sent whole, at once: as most are */
+static bool is_plain_200(const h2o_req_t *req, const cairn_value_t *value)
+{
+    return req->res.status == 200 && value->meta.count == 0 && value->expiry_ms == 0 &&
+           value->count <= COPY_BYTES_MAX && req->res.headers.size == 0;
+}
+
 void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
 {
     asked_t asked;
@@ -256,14 +263,15 @@ void cairn_reply_value(h2o_req_t *req, const cairn_value_t *whole)
     if (find_asked(req, &asked) &&
         (answer_conditions(req, &asked, &value) || answer_range(req, &asked, &value)))
         return;
-    bool is_head = cairn_method_is(req, "HEAD");
-    add_value_headers(req, &value);
+    bool is_head = cairn_method_is(req, "HEAD"), is_plain = !is_head && is_plain_200(req, &value);
+    if (!is_plain)
+        add_value_headers(req, &value);
     if (is_head) {
         cairn_reply_body(req, NULL, value.count);
     } else if (value.count > COPY_BYTES_MAX) {
         cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
         cairn_sender_start(req, &value);
-    } else if (cairn_reply_copy(req, &value)) {
+    } else if (cairn_reply_copy(req, &value, is_plain)) {
         cairn_metrics_add(&cairn_worker_of(req)->metrics.value_bytes_out, value.count);
     } else {
         req->res.headers.size = 0; /* of a value that will not be sent */

@@ -75,25 +75,34 @@ static const char *host_fault(const h2o_req_t *req)
     return NULL;
 }
 
-bool cairn_route_is_cross_site(const h2o_req_t *req)
+/** same-site is another origin, too: another port of this machine, where anything may serve pages;
+ * and an image or a link of such a page sends no Origin */
+static bool is_foreign_site(h2o_iovec_t site)
 {
-    ssize_t i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("sec-fetch-site"), -1);
-    if (i >= 0) {
-        h2o_iovec_t site = req->headers.entries[i].value;
-        /* same-site is another origin, too: another port of this machine, where anything may serve
-         * pages; and an image or a link of such a page sends no Origin */
-        if (h2o_memis(site.base, site.len, H2O_STRLIT("cross-site")) ||
-            h2o_memis(site.base, site.len, H2O_STRLIT("same-site")))
-            return true;
-    }
-    i = h2o_find_header_by_str(&req->headers, H2O_STRLIT("origin"), -1);
-    if (i < 0)
-        return false;
-    /* ours is scheme://authority of this very request */
-    h2o_iovec_t origin = req->headers.entries[i].value, host = req->input.authority;
+    return h2o_memis(site.base, site.len, H2O_STRLIT("cross-site")) ||
+           h2o_memis(site.base, site.len, H2O_STRLIT("same-site"));
+}
+
+/** ours is scheme://authority of this very request */
+static bool is_foreign_origin(h2o_iovec_t origin, h2o_iovec_t host)
+{
     size_t at = h2o_strstr(origin.base, origin.len, H2O_STRLIT("://"));
     return at == SIZE_MAX || origin.len - at - 3 != host.len ||
            strncasecmp(origin.base + at + 3, host.base, host.len) != 0;
+}
+
+bool cairn_route_is_cross_site(const h2o_req_t *req)
+{
+    for (size_t i = 0; i < req->headers.size; ++i) {
+        const h2o_header_t *header = &req->headers.entries[i];
+        h2o_iovec_t name = *header->name;
+        if ((h2o_memis(name.base, name.len, H2O_STRLIT("sec-fetch-site")) &&
+             is_foreign_site(header->value)) ||
+            (h2o_memis(name.base, name.len, H2O_STRLIT("origin")) &&
+             is_foreign_origin(header->value, req->input.authority)))
+            return true;
+    }
+    return false;
 }
 
 static bool changes_something(const h2o_req_t *req)
