@@ -121,6 +121,12 @@ void cairn_worker_on_conn_closed(cairn_worker_t *worker)
 
 /* ---------------------------------------------------------------- stopping */
 
+void cairn_worker_give_grace(cairn_worker_t *worker)
+{
+    if (!h2o_timeout_is_linked(&worker->grace_entry))
+        h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
+}
+
 static void on_grace_over(h2o_timeout_entry_t *entry)
 {
     cairn_worker_t *worker = H2O_STRUCT_FROM_MEMBER(cairn_worker_t, grace_entry, entry);
@@ -128,13 +134,9 @@ static void on_grace_over(h2o_timeout_entry_t *entry)
         cairn_conn_t *conn = H2O_STRUCT_FROM_MEMBER(cairn_conn_t, link, l);
         if (cairn_conn_is_idle(conn))
             cairn_conn_shutdown(conn, SHUT_RD);
+        else if (conn->request_began_ns == 0)
+            cairn_worker_give_grace(worker); /* what has come of a request may be none */
     }
-}
-
-void cairn_worker_give_grace(cairn_worker_t *worker)
-{
-    if (!h2o_timeout_is_linked(&worker->grace_entry))
-        h2o_timeout_link(worker->ctx.loop, &worker->grace_timeout, &worker->grace_entry);
 }
 
 static void cut_conns(cairn_worker_t *worker)
