@@ -154,6 +154,9 @@ static int read_piece(const cairn_checkpoint_load_t *load, unsigned number)
     if (end > load->bytes)
         end = load->bytes;
     cairn_os->read_ahead(load->fd, CAIRN_CHECKPOINT_HEADER_BYTES + at + AHEAD_BYTES, PIECE_BYTES);
+    /* its huge page is made here: made by the read, it would hold up who maps a segment meanwhile,
+     * and where the memory is virtual a page can take milliseconds */
+    *(volatile uint8_t *)(load->base + at) = 0;
     while (at < end) {
         int64_t n = cairn_os->pread(load->fd, load->base + at, end - at,
                                     CAIRN_CHECKPOINT_HEADER_BYTES + at);
