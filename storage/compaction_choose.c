@@ -13,6 +13,10 @@
 #define LIVE_SHARE_LEAST 0.71
 /** what is promised: below it, making room is urgent */
 #define LIVE_SHARE_PROMISED 0.67
+/** nor as long as all that is dead is less than this part of a segment, beside the one being
+ * written and the spare: a small store that is overwritten all the time would be copied all the
+ * time */
+#define DEAD_PARTS 4
 /** less than this is not worth a copy while there is room */
 #define DEAD_SHARE_LEAST 0.25
 /** after a day of its own, less is enough, so that no delete waits for ever for a segment before it
@@ -41,22 +45,23 @@ static bool frees_anything(const cairn_candidate_t *c)
     return c->dead_bytes > ANY_DEAD_BYTES && dead_share(c) > ANY_DEAD_SHARE;
 }
 
-/** what waits to be unlinked takes room too */
-static double live_share(const cairn_candidate_t *candidates, size_t count,
-                         const cairn_pressure_t *pressure)
+/** whether less than `share` is live, and what is not is worth speaking of. What waits to be
+ * unlinked takes room too */
+static bool is_short_of(double share, const cairn_candidate_t *candidates, size_t count,
+                        const cairn_pressure_t *pressure)
 {
     uint64_t live = 0, all = pressure->retired_bytes;
     for (size_t i = 0; i < count; ++i) {
         live += live_bytes(&candidates[i]);
         all += candidates[i].bytes;
     }
-    return all != 0 ? (double)live / (double)all : 1;
+    return all - live > pressure->segment_bytes / DEAD_PARTS && (double)live < share * (double)all;
 }
 
 bool cairn_compaction_is_urgent(const cairn_candidate_t *candidates, size_t count,
                                 const cairn_pressure_t *pressure)
 {
-    return pressure->is_full || live_share(candidates, count, pressure) < LIVE_SHARE_PROMISED;
+    return pressure->is_full || is_short_of(LIVE_SHARE_PROMISED, candidates, count, pressure);
 }
 
 static bool is_worth_it(const cairn_candidate_t *c, bool is_short, bool is_full)
@@ -79,7 +84,7 @@ static bool choose_one(const cairn_candidate_t *candidates, size_t count,
                        const cairn_pressure_t *pressure, size_t *best)
 {
     bool is_found = false;
-    bool is_short = live_share(candidates, count, pressure) < LIVE_SHARE_LEAST;
+    bool is_short = is_short_of(LIVE_SHARE_LEAST, candidates, count, pressure);
     double highest = 0;
     for (size_t i = 0; i < count; ++i) {
         if (!is_worth_it(&candidates[i], is_short, pressure->is_full))

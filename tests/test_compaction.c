@@ -468,6 +468,26 @@ static void choosing_by_age(void)
     CU_ASSERT_EQUAL(from, 2);
 }
 
+/** beside the segment being written and the spare, a few mebibytes are nothing */
+static void a_small_store_is_left_alone(void)
+{
+    size_t from;
+    cairn_pressure_t calm = {.segment_bytes = 64 * MIB}, full = calm;
+    full.is_full = true;
+    cairn_candidate_t c = segment_of(20, 15, 60);
+    CU_ASSERT_EQUAL(cairn_compaction_choose(&c, 1, &calm, &from), 0);
+    CU_ASSERT_FALSE(cairn_compaction_is_urgent(&c, 1, &calm));
+    CU_ASSERT_EQUAL(cairn_compaction_choose(&c, 1, &full, &from), 1);
+    c.is_asked = true;
+    CU_ASSERT_EQUAL(cairn_compaction_choose(&c, 1, &calm, &from), 1);
+    c = segment_of(22, 17, 60); /* more than a quarter of a segment */
+    CU_ASSERT_EQUAL(cairn_compaction_choose(&c, 1, &calm, &from), 1);
+    CU_ASSERT_TRUE(cairn_compaction_is_urgent(&c, 1, &calm));
+    c = segment_of(20, 15, 60);
+    calm.retired_bytes = 2 * MIB; /* with what waits to be unlinked it is more, too */
+    CU_ASSERT_EQUAL(cairn_compaction_choose(&c, 1, &calm, &from), 1);
+}
+
 /** what has been replaced and is still on disk is as dead as what is dead within */
 static void what_waits_counts(void)
 {
@@ -505,6 +525,7 @@ void suite_compaction(void)
         CU_add_suite("compaction: does room come back, and nothing else?", set_up, tear_down);
     CU_add_test(s, "what is worth rewriting", choosing);
     CU_add_test(s, "age counts", choosing_by_age);
+    CU_add_test(s, "a small store is left alone", a_small_store_is_left_alone);
     CU_add_test(s, "what waits to be unlinked counts", what_waits_counts);
     CU_add_test(s, "small neighbours are merged", small_neighbours_are_merged);
     CU_add_test(s, "listings, feeds and snapshots that differ are found",
