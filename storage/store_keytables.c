@@ -15,6 +15,17 @@
 #define RETRY_NS (5 * 1000000000ull)
 /** a segment that is damaged stays so */
 #define NEVER_AGAIN UINT64_MAX
+/** so long after its seal, a segment that is mostly dead is left to compaction: its copy gets the
+ * table */
+#define LEAVE_TO_COMPACTION_MS 2000
+
+/** overwrites of few keys leave little of a segment: sorting all of it would be for nothing */
+static bool is_soon_compacted(const cairn_store_t *store, const cairn_segment_t *segment)
+{
+    uint64_t dead = atomic_load_explicit(&segment->dead_bytes, memory_order_relaxed);
+    return !store->options.no_compaction && dead > cairn_segment_bytes(segment) / 2 &&
+           cairn_clock_now(&store->clock) < segment->sealed_ms + LEAVE_TO_COMPACTION_MS;
+}
 
 static bool is_wanted(const cairn_segment_t *segment, uint64_t now_ns)
 {
@@ -30,13 +41,14 @@ static bool is_wanted(const cairn_segment_t *segment, uint64_t now_ns)
 }
 
 /** the newest that wants one: the log goes on, and what is listed most is what is new */
-static cairn_segment_t *find_segment(cairn_segments_t *segments)
+static cairn_segment_t *find_segment(cairn_store_t *store)
 {
+    cairn_segments_t *segments = &store->segments;
     uint64_t now_ns = cairn_os->monotonic_ns();
     cairn_segment_t *found = NULL;
     pthread_mutex_lock(&segments->mutex);
     for (size_t i = segments->count; i-- != 0 && found == NULL;)
-        if (is_wanted(segments->list[i], now_ns))
+        if (is_wanted(segments->list[i], now_ns) && !is_soon_compacted(store, segments->list[i]))
             found = segments->list[i];
     pthread_mutex_unlock(&segments->mutex);
     return found;
@@ -70,7 +82,7 @@ bool cairn_store_keytable_job(void *ctx, cairn_upkeep_t *upkeep)
 {
     cairn_store_t *store = ctx;
     cairn_keytable_t *table;
-    cairn_segment_t *segment = find_segment(&store->segments);
+    cairn_segment_t *segment = find_segment(store);
     if (segment == NULL)
         return false;
     cairn_err_t err = provide(store, segment, upkeep, &table);

@@ -54,6 +54,7 @@ static void open_with_a_segment_of(fixture_t *f, uint64_t segment_bytes, unsigne
     fixture_init(f, TEMP_DIR_IN_MEMORY);
     f->options.segment_bytes = segment_bytes;
     f->options.upkeep_by_hand = true;
+    f->options.no_compaction = true;
     CU_ASSERT_EQUAL_FATAL(fixture_open(f), CAIRN_OK);
     fill_a_segment(f, value_bytes, value_bytes);
     wait_until_sealed(f->store->segments.list[0]);
@@ -323,6 +324,41 @@ static void leftovers_are_removed(void)
     fixture_dispose(&f);
 }
 
+/** a full segment of one key, sealed just now */
+static void open_with_a_dead_segment(fixture_t *f, bool no_compaction)
+{
+    cairn_store_stats_t stats;
+    char value[400] = {0};
+    fixture_init(f, TEMP_DIR_IN_MEMORY);
+    f->options.upkeep_by_hand = true;
+    f->options.no_compaction = no_compaction;
+    CU_ASSERT_EQUAL_FATAL(fixture_open(f), CAIRN_OK);
+    do {
+        fixture_write(f, CAIRN_WRITE_PUT, (cairn_bytes_t){"key", 3}, (cairn_bytes_t){0},
+                      (cairn_bytes_t){value, sizeof(value)}, CAIRN_ASYNC);
+        cairn_store_stats(f->store, &stats);
+    } while (stats.segments < 2);
+    wait_until_sealed(segment_of(f));
+}
+
+static void one_that_is_mostly_dead_is_left_to_compaction_for_a_while(void)
+{
+    fixture_t f;
+    open_with_a_dead_segment(&f, false);
+    segment_of(&f)->sealed_ms = cairn_os->now_ms(); /* however long the test was held up */
+    CU_ASSERT_FALSE(cairn_store_keytable_job(f.store, f.store->upkeep));
+    CU_ASSERT_PTR_NULL(atomic_load(&segment_of(&f)->keys));
+    segment_of(&f)->sealed_ms -= 3000;
+    CU_ASSERT_TRUE(cairn_store_keytable_job(f.store, f.store->upkeep));
+    CU_ASSERT_PTR_NOT_NULL(atomic_load(&segment_of(&f)->keys));
+    fixture_dispose(&f);
+    /* there is nobody to leave it to */
+    open_with_a_dead_segment(&f, true);
+    CU_ASSERT_TRUE(cairn_store_keytable_job(f.store, f.store->upkeep));
+    CU_ASSERT_PTR_NOT_NULL(atomic_load(&segment_of(&f)->keys));
+    fixture_dispose(&f);
+}
+
 static void it_is_there_in_memory_too(void)
 {
     fixture_t f;
@@ -545,6 +581,8 @@ void suite_keytable(void)
     CU_add_test(s, "a block found to be damaged has the table made anew",
                 a_block_found_to_be_damaged_has_the_table_made_anew);
     CU_add_test(s, "leftovers are removed", leftovers_are_removed);
+    CU_add_test(s, "one that is mostly dead is left to compaction for a while",
+                one_that_is_mostly_dead_is_left_to_compaction_for_a_while);
     CU_add_test(s, "it is there in memory too", it_is_there_in_memory_too);
     CU_add_test(s, "whatever fails while it is made leaves nothing behind",
                 whatever_fails_while_it_is_made_leaves_nothing_behind);
