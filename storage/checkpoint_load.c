@@ -154,7 +154,7 @@ static int read_piece(const cairn_checkpoint_load_t *load, unsigned number)
     if (end > load->bytes)
         end = load->bytes;
     cairn_os->read_ahead(load->fd, CAIRN_CHECKPOINT_HEADER_BYTES + at + AHEAD_BYTES, PIECE_BYTES);
-    /* its huge page is made here: made by the read, it would hold up who maps a segment meanwhile,
+    /* its huge page is made here: made by the read, it would hold up who maps something meanwhile,
      * and where the memory is virtual a page can take milliseconds */
     *(volatile uint8_t *)(load->base + at) = 0;
     while (at < end) {

@@ -396,14 +396,13 @@ static cairn_err_t check_against_checkpoint(cairn_recovery_t *r)
 
 static cairn_err_t read_from_source(cairn_recovery_t *r)
 {
-    if (r->source ==
-        CAIRN_RECOVERY_FROM_CHECKPOINT) /* needs no segment: they are opened beside it */
-        r->load = cairn_checkpoint_load_begin(&r->image);
     cairn_err_t err = cairn_recovery_open_files(r);
     if (err == CAIRN_OK)
         err = cairn_recovery_plan(r);
-    if (err == CAIRN_OK && r->source == CAIRN_RECOVERY_FROM_CHECKPOINT)
+    if (err == CAIRN_OK && r->source == CAIRN_RECOVERY_FROM_CHECKPOINT) {
+        r->load = cairn_checkpoint_load_begin(&r->image);
         cairn_recovery_read_ahead(r);
+    }
     if (err == CAIRN_OK)
         err = make_index(r);
     if (err == CAIRN_OK)
