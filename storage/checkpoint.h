@@ -149,10 +149,12 @@ cairn_err_t cairn_checkpoint_open(cairn_checkpoint_image_t *image, const cairn_d
 typedef struct st_cairn_checkpoint_load_t cairn_checkpoint_load_t;
 
 /**
- * Begins with it, and lets the caller do something else meanwhile. The image is to stay open until
- * cairn_checkpoint_load_end(). NULL: no memory.
+ * Begins with it, and lets the caller do something else meanwhile. `only_waits`: the thread that
+ * will finish it leaves its processor to something else as long as there are threads. The image is
+ * to stay open until cairn_checkpoint_load_end(). NULL: no memory.
  */
-cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_image_t *image);
+cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_image_t *image,
+                                                     bool only_waits);
 
 /**
  * Does a share of it, if it has threads at all, until nothing is left to be taken. `load` may be

@@ -136,7 +136,8 @@ struct st_cairn_checkpoint_load_t {
     uint8_t *base; /* NULL once it is the index's */
     uint64_t bytes;
     unsigned pieces;
-    unsigned thread_count; /* 0: the thread that finishes it does it all */
+    unsigned thread_count;
+    bool only_waits; /* the thread that finishes it does, if there are others */
     pthread_t threads[THREADS_MAX];
     pthread_mutex_t mutex;
     pthread_cond_t cond; /* one more is done, or no more will be */
@@ -232,7 +233,8 @@ static unsigned threads_for(unsigned pieces)
     return processors <= 2 ? 1 : processors <= THREADS_MAX ? processors - 1 : THREADS_MAX;
 }
 
-cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_image_t *image)
+cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_image_t *image,
+                                                     bool only_waits)
 {
     uint64_t bytes = image->header.dump_bytes;
     cairn_checkpoint_load_t *load = cairn_os->calloc(1, sizeof(*load));
@@ -242,6 +244,7 @@ cairn_checkpoint_load_t *cairn_checkpoint_load_begin(const cairn_checkpoint_imag
         return NULL;
     }
     load->fd = image->fd;
+    load->only_waits = only_waits;
     load->base = base;
     load->bytes = bytes;
     load->pieces = (unsigned)((bytes + PIECE_BYTES - 1) / PIECE_BYTES);
@@ -281,7 +284,7 @@ static cairn_err_t see_done(cairn_checkpoint_load_t *load,
     unsigned done = 0;
     bool goes_on = true;
     while (goes_on) {
-        if (load->thread_count == 0)
+        if (load->thread_count == 0 || !load->only_waits)
             do_next(load);
         goes_on = wait_for_more(load, &done);
         uint64_t bytes = done < load->pieces ? done * PIECE_BYTES : load->bytes;
@@ -342,7 +345,7 @@ cairn_err_t cairn_checkpoint_load(const cairn_checkpoint_image_t *image,
                                   bool (*on_bytes)(void *ctx, uint64_t bytes), void *ctx,
                                   cairn_index_t **index, char *why)
 {
-    cairn_checkpoint_load_t *load = cairn_checkpoint_load_begin(image);
+    cairn_checkpoint_load_t *load = cairn_checkpoint_load_begin(image, false);
     cairn_err_t err = cairn_checkpoint_load_finish(load, on_bytes, ctx, index, why);
     cairn_checkpoint_load_end(load);
     return err;

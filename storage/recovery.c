@@ -394,13 +394,22 @@ static cairn_err_t check_against_checkpoint(cairn_recovery_t *r)
                                r->out->last_version, durable);
 }
 
+/** what is behind the position then is nothing but zeroes: to read them is work for a processor;
+ * else it is waiting for the disk */
+static bool was_stopped_at_position(const cairn_recovery_t *r)
+{
+    const cairn_closed_t *closed = &r->dir->closed;
+    return closed->salt == r->image.header.position_salt &&
+           closed->end == r->image.header.position_end;
+}
+
 static cairn_err_t read_from_source(cairn_recovery_t *r)
 {
     cairn_err_t err = cairn_recovery_open_files(r);
     if (err == CAIRN_OK)
         err = cairn_recovery_plan(r);
     if (err == CAIRN_OK && r->source == CAIRN_RECOVERY_FROM_CHECKPOINT) {
-        r->load = cairn_checkpoint_load_begin(&r->image);
+        r->load = cairn_checkpoint_load_begin(&r->image, was_stopped_at_position(r));
         cairn_recovery_read_ahead(r);
     }
     if (err == CAIRN_OK)
