@@ -300,7 +300,8 @@ static cairn_index_dump_result_t read_head(const char *bytes, size_t count, part
     return CAIRN_INDEX_DUMP_OK;
 }
 
-static cairn_index_dump_result_t read_parts(const char *bytes, size_t count, parts_t *parts)
+/* where they are, by the head and the size; nothing of the tail is looked at */
+static cairn_index_dump_result_t find_parts(const char *bytes, size_t count, parts_t *parts)
 {
     cairn_index_dump_result_t result = read_head(bytes, count, parts);
 
@@ -316,20 +317,34 @@ static cairn_index_dump_result_t read_parts(const char *bytes, size_t count, par
 
     if (count < tail_at || count - tail_at < tail_bytes_min)
         return CAIRN_INDEX_DUMP_SIZE;
-    size_t tail_bytes = count - tail_at, stash_bytes = tail_bytes - tail_bytes_min;
-    uint64_t checksum = number_at(bytes + count - sizeof(uint64_t), 0);
-    if (XXH3_64bits_withSeed(bytes + tail_at, tail_bytes - sizeof(uint64_t),
-                             parts->head.checksum) != checksum)
+    size_t stash_bytes = count - tail_at - tail_bytes_min;
+    if (stash_bytes % sizeof(tail_entry_t) != 0)
         return CAIRN_INDEX_DUMP_DAMAGED;
     parts->table = bytes + HEAD_BYTES;
     parts->keys = bytes + tail_at;
-    parts->stash_entries = number_at(parts->keys + keys_bytes, 0);
+    parts->stash_entries = stash_bytes / sizeof(tail_entry_t);
     parts->stash = parts->keys + keys_bytes + sizeof(uint64_t);
     parts->checksums = parts->stash + stash_bytes;
-    if (stash_bytes % sizeof(tail_entry_t) != 0 ||
-        parts->stash_entries != stash_bytes / sizeof(tail_entry_t))
+    return CAIRN_INDEX_DUMP_OK;
+}
+
+static cairn_index_dump_result_t verify_tail(const char *bytes, size_t count, const parts_t *parts)
+{
+    size_t tail_bytes = count - (size_t)(parts->keys - bytes);
+    uint64_t checksum = number_at(bytes + count - sizeof(uint64_t), 0);
+
+    if (XXH3_64bits_withSeed(parts->keys, tail_bytes - sizeof(uint64_t), parts->head.checksum) !=
+            checksum ||
+        number_at(parts->stash - sizeof(uint64_t), 0) != parts->stash_entries)
         return CAIRN_INDEX_DUMP_DAMAGED;
     return CAIRN_INDEX_DUMP_OK;
+}
+
+static cairn_index_dump_result_t read_parts(const char *bytes, size_t count, parts_t *parts)
+{
+    cairn_index_dump_result_t result = find_parts(bytes, count, parts);
+
+    return result != CAIRN_INDEX_DUMP_OK ? result : verify_tail(bytes, count, parts);
 }
 
 /* every so many-th block */
@@ -355,7 +370,9 @@ cairn_index_dump_result_t cairn_index_verify_part(const void *bytes, size_t coun
                                                   unsigned parts)
 {
     parts_t found;
-    cairn_index_dump_result_t result = read_parts(bytes, count, &found);
+    /* the tail grows with the dump, and so may the number of parts: one of them has it */
+    cairn_index_dump_result_t result =
+        part == 0 ? read_parts(bytes, count, &found) : find_parts(bytes, count, &found);
 
     return result != CAIRN_INDEX_DUMP_OK ? result : verify_table(&found, part, parts);
 }

@@ -206,6 +206,44 @@ static void damaged_dumps(void)
     free(file.bytes);
 }
 
+/** which of three parts refuse it, a bit for each */
+static unsigned refusing_parts(const char *bytes, size_t count)
+{
+    unsigned refusing = 0;
+    for (unsigned part = 0; part < 3; ++part)
+        refusing |=
+            (unsigned)(cairn_index_verify_part(bytes, count, part, 3) != CAIRN_INDEX_DUMP_OK)
+            << part;
+    return refusing;
+}
+
+/* with many parts, what more than one of them looks at would be most of the work */
+static void parts_of_a_dump(void)
+{
+    enum { BLOCK = 1 << 20, HEAD = 4096 };
+    cairn_index_t *index = cairn_index_create_shaped(SMALL);
+    file_t file = {0};
+
+    CU_ASSERT_TRUE(put_range(index, hash_good, 1, 600000));
+    CU_ASSERT_EQUAL(cairn_index_dump(index, on_write, &file), CAIRN_INDEX_DUMP_OK);
+    size_t table_bytes = cairn_generation_bytes(SMALL, generation_of(index));
+    CU_ASSERT_TRUE_FATAL(table_bytes > 4 * (size_t)BLOCK);
+    CU_ASSERT_EQUAL(refusing_parts(file.bytes, file.count), 0);
+    for (size_t at = 0; at < table_bytes; at += BLOCK) {
+        file.bytes[HEAD + at] ^= 1;
+        CU_ASSERT_EQUAL(refusing_parts(file.bytes, file.count), 1u << at / BLOCK % 3);
+        file.bytes[HEAD + at] ^= 1;
+    }
+    const size_t tail[] = {HEAD + table_bytes, file.count - 1};
+    for (size_t i = 0; i < 2; ++i) {
+        file.bytes[tail[i]] ^= 1;
+        CU_ASSERT_EQUAL(refusing_parts(file.bytes, file.count), 1);
+        file.bytes[tail[i]] ^= 1;
+    }
+    cairn_index_destroy(index);
+    free(file.bytes);
+}
+
 static bool is_anything(void *ctx, cairn_loc_t loc)
 {
     return mix(*(uint64_t *)ctx ^ loc) % 4 == 0;
@@ -258,5 +296,6 @@ void suite_index_dump(void)
     CU_add_test(s, "a dump beside changes has every key that stays", dumps_beside_changes);
     CU_add_test(s, "a dump that is stopped leaves the index growing", a_dump_that_is_stopped);
     CU_add_test(s, "a dump with any byte flipped, or cut short, is refused", damaged_dumps);
+    CU_add_test(s, "each byte of a dump is verified by one of its parts", parts_of_a_dump);
     CU_add_test(s, "a dump of forged tables harms nobody", forged_dumps);
 }
