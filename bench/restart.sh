@@ -4,8 +4,8 @@
 #
 # Environment: BUILD (build), FEW (100000), MANY (10000000), TAIL_BYTES of log since the last
 # checkpoint when it is killed (40 MiB: of few keys, too, nothing is compacted then, so both replay
-# as much), LONG_TAIL_BYTES (256 MiB, the default of storage.checkpoint_bytes, less 16), ROUNDS (7), CLEAN_ROUNDS (three times as many),
-# RESULT (bench/results/restart.md).
+# as much), LONG_TAIL_BYTES (256 MiB, the default of storage.checkpoint_bytes, less 16), ROUNDS (7),
+# CLEAN_ROUNDS (three times as many), RESULT (bench/results/restart.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -176,8 +176,8 @@ report() {
     echo "- random keys of 16 bytes, values of 100 bytes; $((TAIL_BYTES >> 20)) MiB of log since the last" \
         "checkpoint where it was killed; without a checkpoint: as filled, which is what Redis has in its file"
     echo "- milliseconds from the start of the process to the first answer that it is ready, median" \
-        "of $ROUNDS rounds, $CLEAN_ROUNDS after a clean stop, few and many keys in turn; asked every half a millisecond; the ratio is the" \
-        "median of the rounds' ratios"
+        "of $ROUNDS rounds, $CLEAN_ROUNDS after a clean stop, few and many keys in turn; asked every half" \
+        "a millisecond; the ratio is the median of the rounds' ratios"
     echo
     echo "| start | $FEW keys | $MANY keys | ratio |"
     echo "|---|---:|---:|---:|"
