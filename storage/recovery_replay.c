@@ -138,6 +138,7 @@ static void *read_ahead_main(void *arg)
     cairn_recovery_t *r = arg;
     uint64_t left = AHEAD_BYTES_MAX;
     size_t done = 0;
+    pthread_setname_np(pthread_self(), "read ahead");
     while (done < r->count && read_file_ahead(r, done, &left))
         ++done;
     note_ahead(&r->ahead, done, true);

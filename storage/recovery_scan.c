@@ -52,6 +52,7 @@ static void *scan_main(void *arg)
 {
     cairn_recovery_scan_t *s = arg;
     cairn_recovery_batch_t *room;
+    pthread_setname_np(pthread_self(), "recovery scan");
     while ((room = wait_for_room(s)) != NULL && scan(s, room))
         tell_filled(s, false);
     tell_filled(s, true);
