@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # `make bench`: the figures that matter most, in a few minutes.
-ROUNDS=${ROUNDS:-5}
-SECONDS_PER_RUN=${SECONDS_PER_RUN:-2}
+ROUNDS=${ROUNDS:-11}
+SECONDS_PER_RUN=${SECONDS_PER_RUN:-1}
 KEYS=100000
 
 fill 100 $KEYS cairn redis memcached nginx
