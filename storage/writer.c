@@ -23,6 +23,8 @@
 /** and for this long, a MARK says how late it has been, if somebody was told that a value is gone
  */
 #define CLOCK_MARK_NS (1000 * 1000000ull)
+/** keys that are looked up together */
+#define AHEAD_MAX 64
 /** puts leave this much of a segment to deletes, which must go on when the disk is full */
 #define DELETE_RESERVE_BYTES 65536
 
@@ -351,9 +353,21 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     return to;
 }
 
+/** each key has its place anywhere in memory: what the index says of them sets out together */
+static void look_ahead(const cairn_writer_t *w)
+{
+    uint64_t hashes[AHEAD_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < w->batch_count && count < AHEAD_MAX; ++i)
+        hashes[count++] = w->batch[i]->key.hash; /* of what has no key, a line for nothing */
+    cairn_index_prefetch(w->index, count, hashes, NULL, NULL);
+}
+
 static void commit_batch(cairn_writer_t *w)
 {
     size_t at = 0;
+    if (w->batch_count > 1)
+        look_ahead(w);
     while (at < w->batch_count && !cairn_health_has_failed(w->health))
         at = commit_some(w, at);
     cairn_writer_settle_all(w, at, w->batch_count, CAIRN_ERR_FAILED);
