@@ -161,6 +161,40 @@ cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_
     return write;
 }
 
+/** at most so many wait in the writer's queue */
+#define NUMBERED_AT_ONCE 5000
+
+static void put_numbered(fixture_t *f, waiter_t *waiter, unsigned first, unsigned end,
+                         cairn_bytes_t value)
+{
+    for (unsigned i = first; i < end; ++i) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %u", i);
+        cairn_write_t *write =
+            fixture_frame(waiter, CAIRN_WRITE_PUT, text(key), value, CAIRN_ASYNC);
+        if (write == NULL || cairn_store_submit(f->store, write) != CAIRN_OK)
+            CU_FAIL_FATAL("a write was not taken");
+    }
+    cairn_write_t *list = waiter_take(waiter, end - first);
+    while (list != NULL) {
+        cairn_write_t *write = list;
+        list = write->next;
+        cairn_write_destroy(write);
+    }
+}
+
+void fixture_put_numbered(fixture_t *f, unsigned count, cairn_bytes_t value)
+{
+    waiter_t waiter;
+    waiter_init(&waiter);
+    for (unsigned first = 0; first < count; first += NUMBERED_AT_ONCE) {
+        unsigned left = count - first;
+        put_numbered(f, &waiter, first, first + (left < NUMBERED_AT_ONCE ? left : NUMBERED_AT_ONCE),
+                     value);
+    }
+    waiter_dispose(&waiter);
+}
+
 outcome_t fixture_write(fixture_t *f, cairn_write_op_t op, cairn_bytes_t key_bytes,
                         cairn_bytes_t meta, cairn_bytes_t value, cairn_durability_t durability)
 {

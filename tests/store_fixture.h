@@ -85,6 +85,10 @@ bool fixture_has_filled(fixture_t *f, cairn_bytes_t key, size_t count, uint64_t 
 cairn_write_t *fixture_frame(waiter_t *waiter, cairn_write_op_t op, cairn_bytes_t key,
                              cairn_bytes_t value, cairn_durability_t durability);
 
+/** Puts the keys "key 0" to "key N", `count` of them, async and many at a time, and waits for all.
+ */
+void fixture_put_numbered(fixture_t *f, unsigned count, cairn_bytes_t value);
+
 /** holds the writer up in the sink of a write of its own: what is submitted meanwhile is one batch
  */
 typedef struct st_gate_t {

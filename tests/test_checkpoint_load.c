@@ -367,8 +367,6 @@ static void without_memory_it_is_said(void)
 
 /* ---------------------------------------------------------------- a store of so many keys */
 
-#define BATCH 5000
-
 typedef struct st_large_t {
     fixture_t f;
     told_t told;
@@ -397,28 +395,9 @@ static cairn_err_t open_large(large_t *s, unsigned stop_at)
     return fixture_open(&s->f);
 }
 
-static void put_large_batch(large_t *s, waiter_t *waiter, unsigned first)
-{
-    for (unsigned i = first; i < first + BATCH; ++i) {
-        char key[16];
-        snprintf(key, sizeof(key), "key %u", i);
-        cairn_write_t *write =
-            fixture_frame(waiter, CAIRN_WRITE_PUT, text(key), text("v"), CAIRN_ASYNC);
-        if (write == NULL || cairn_store_submit(s->f.store, write) != CAIRN_OK)
-            CU_FAIL_FATAL("a write was not taken");
-    }
-    cairn_write_t *list = waiter_take(waiter, BATCH);
-    while (list != NULL) {
-        cairn_write_t *write = list;
-        list = write->next;
-        cairn_write_destroy(write);
-    }
-}
-
 /** a closed one, with a checkpoint */
 static void make_large(large_t *s)
 {
-    waiter_t waiter;
     memset(s, 0, sizeof(*s));
     fixture_init(&s->f, TEMP_DIR_IN_MEMORY);
     s->f.options.segment_bytes = (uint64_t)16 << 20;
@@ -427,10 +406,7 @@ static void make_large(large_t *s)
     s->f.options.on_progress = on_progress;
     s->f.options.ctx = s;
     CU_ASSERT_EQUAL_FATAL(open_large(s, 0), CAIRN_OK);
-    waiter_init(&waiter);
-    for (unsigned first = 0; first < KEYS; first += BATCH)
-        put_large_batch(s, &waiter, first);
-    waiter_dispose(&waiter);
+    fixture_put_numbered(&s->f, KEYS, text("v"));
     CU_ASSERT_EQUAL_FATAL(fixture_close(&s->f), CAIRN_OK);
 }
 

@@ -16,7 +16,6 @@
 #include "tests/suites.h"
 
 #define KEYS 100000
-#define BATCH 5000
 #define SEGMENT_BYTES ((uint64_t)8 << 20)
 /* so often is each key replaced for a client to have time to ask: under a sanitizer it has */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -27,33 +26,11 @@
 
 /* ---------------------------------------------------------------- a store that takes a while */
 
-static void put_batch(fixture_t *f, waiter_t *waiter, unsigned first, const char *what)
+static void put_all(fixture_t *f, const char *what)
 {
     char value[100] = {0};
     snprintf(value, sizeof(value), "%s", what);
-    for (unsigned i = first; i < first + BATCH; ++i) {
-        char key[16];
-        snprintf(key, sizeof(key), "key %u", i);
-        cairn_write_t *write = fixture_frame(waiter, CAIRN_WRITE_PUT, text(key),
-                                             (cairn_bytes_t){value, sizeof(value)}, CAIRN_ASYNC);
-        if (write == NULL || cairn_store_submit(f->store, write) != CAIRN_OK)
-            CU_FAIL_FATAL("a write was not taken");
-    }
-    cairn_write_t *list = waiter_take(waiter, BATCH);
-    while (list != NULL) {
-        cairn_write_t *write = list;
-        list = write->next;
-        cairn_write_destroy(write);
-    }
-}
-
-static void put_all(fixture_t *f, const char *what)
-{
-    waiter_t waiter;
-    waiter_init(&waiter);
-    for (unsigned first = 0; first < KEYS; first += BATCH)
-        put_batch(f, &waiter, first, what);
-    waiter_dispose(&waiter);
+    fixture_put_numbered(f, KEYS, (cairn_bytes_t){value, sizeof(value)});
 }
 
 /** a closed store of many keys, with a checkpoint if `checkpoint_bytes` says so */
