@@ -262,19 +262,30 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
 
 /* ---------------------------------------------------------------- one compaction */
 
+/** the system may not tell: then nobody seems to wait */
+static cairn_turns_t read_turns(void)
+{
+    cairn_turns_t turns;
+    if (cairn_os->turns(&turns.ran_ns, &turns.waited_ns) != 0)
+        turns = (cairn_turns_t){.ran_ns = 0};
+    return turns;
+}
+
 static void begin_work(cairn_compaction_t *c)
 {
     cairn_log_load_t load;
+    cairn_turns_t turns = read_turns();
     c->parts.read_load(c->parts.ctx, &load);
-    cairn_pace_begin(&c->pace, cairn_os->monotonic_ns(), &load);
+    cairn_pace_begin(&c->pace, cairn_os->monotonic_ns(), &load, &turns);
 }
 
 static bool go_on(void *ctx, uint64_t bytes)
 {
     cairn_compaction_t *c = ctx;
     cairn_log_load_t load;
+    cairn_turns_t turns = read_turns();
     c->parts.read_load(c->parts.ctx, &load);
-    uint64_t rest_ms = cairn_pace_rest_ms(&c->pace, bytes, cairn_os->monotonic_ns(), &load);
+    uint64_t rest_ms = cairn_pace_rest_ms(&c->pace, bytes, cairn_os->monotonic_ns(), &load, &turns);
     /* when there is no room, nobody writes whom it could hold up */
     if (c->is_urgent || atomic_load(&c->parts.health->disk_full))
         rest_ms = 0;

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -355,6 +356,19 @@ static int real_give_way(void)
     return result((int)syscall(SYS_sched_setattr, 0, &attr, 0u));
 }
 
+/** "ran waited turns", see sched-stats of the kernel's documentation */
+static int real_turns(uint64_t *ran_ns, uint64_t *waited_ns)
+{
+    char text[64];
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t count = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[count > 0 ? count : 0] = 0;
+    return sscanf(text, "%" SCNu64 " %" SCNu64, ran_ns, waited_ns) == 2 ? 0 : -ENOENT;
+}
+
 static uint64_t real_now_ms(void)
 {
     struct timespec ts;
@@ -414,6 +428,7 @@ const cairn_os_t cairn_os_real = {
     .free_pages = real_free_pages,
     .processors = real_processors,
     .give_way = real_give_way,
+    .turns = real_turns,
     .random = real_random,
     .on_bus_error = real_on_bus_error,
     .now_ms = real_now_ms,

@@ -6,7 +6,8 @@
 #define MIB ((uint64_t)1 << 20)
 #define RATE_LEAST (4 * MIB)
 #define RATE_MOST (200 * MIB)
-#define RATE_FIRST (32 * MIB)
+/** who may be held up is not known yet */
+#define RATE_FIRST (16 * MIB)
 #define RATE_STEP (2 * MIB)
 /** syncs that take so many times what they usually do are being held up */
 #define HELD_UP 2
@@ -14,6 +15,11 @@
 #define SYNCS_LEAST 4
 /** one slow sync does not change what is usual */
 #define USUAL_PARTS 16
+/** less than this is a matter of chance: to wait once for the kernel's next tick takes up to 4 ms
+ */
+#define TURNS_LEAST_NS ((uint64_t)10 * 1000000)
+/** how long a rate holds without work */
+#define KNOWN_FOR_NS ((uint64_t)1000000000)
 #define REST_MS_MOST 1000
 /** after so many bytes the rate is set anew */
 #define WINDOW_BYTES (2 * MIB)
@@ -23,7 +29,7 @@
 
 void cairn_pace_init(cairn_pace_t *pace)
 {
-    *pace = (cairn_pace_t){.bytes_per_s = RATE_FIRST};
+    *pace = (cairn_pace_t){.bytes_per_s = RATE_FIRST, .least = RATE_LEAST};
 }
 
 /** the mean of the syncs since the last call; 0 where there were too few */
@@ -47,11 +53,23 @@ void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load)
         pace->usual_sync_ns += mean / USUAL_PARTS - pace->usual_sync_ns / USUAL_PARTS;
 }
 
-void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load)
+/** a window, in which the rate rises unless it is halved */
+static void begin_window(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load)
 {
     pace->begun_ns = now_ns;
     pace->log_bytes = load->bytes;
     pace->bytes = 0;
+    pace->is_halved = false;
+}
+
+void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load,
+                      const cairn_turns_t *turns)
+{
+    /* what has been found out before may not be so any more */
+    if (now_ns - pace->rested_ns > KNOWN_FOR_NS && pace->bytes_per_s > RATE_FIRST)
+        pace->bytes_per_s = RATE_FIRST;
+    begin_window(pace, now_ns, load);
+    pace->turns = *turns;
 }
 
 static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)
@@ -59,20 +77,39 @@ static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)
     return rate < least ? least : rate > most ? most : rate;
 }
 
+static void halve(cairn_pace_t *pace)
+{
+    pace->bytes_per_s = clamp(pace->bytes_per_s / 2, pace->least, RATE_MOST);
+    pace->is_halved = true;
+}
+
+/** whether there have been more who could run than processors */
+static bool has_waited_long(cairn_pace_t *pace, const cairn_turns_t *turns)
+{
+    uint64_t waited = turns->waited_ns - pace->turns.waited_ns,
+             ran = turns->ran_ns - pace->turns.ran_ns;
+    if (waited + ran < TURNS_LEAST_NS)
+        return false;
+    pace->turns = *turns;
+    return waited > ran;
+}
+
 static void adapt(cairn_pace_t *pace, uint64_t mean, uint64_t logged_per_s)
 {
-    uint64_t least = clamp(LOG_MULTIPLE * logged_per_s, RATE_LEAST, RATE_MOST);
+    pace->least = clamp(LOG_MULTIPLE * logged_per_s, RATE_LEAST, RATE_MOST);
     if (mean != 0 && pace->usual_sync_ns != 0 && mean > HELD_UP * pace->usual_sync_ns)
-        pace->bytes_per_s /= 2;
-    else
+        halve(pace);
+    else if (!pace->is_halved)
         pace->bytes_per_s += RATE_STEP;
-    pace->bytes_per_s = clamp(pace->bytes_per_s, least, RATE_MOST);
+    pace->bytes_per_s = clamp(pace->bytes_per_s, pace->least, RATE_MOST);
 }
 
 uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
-                            const cairn_log_load_t *load)
+                            const cairn_log_load_t *load, const cairn_turns_t *turns)
 {
     uint64_t taken_ms = now_ns > pace->begun_ns ? (now_ns - pace->begun_ns) / 1000000 : 0;
+    if (has_waited_long(pace, turns))
+        halve(pace);
     pace->bytes += bytes;
     uint64_t due_ms = pace->bytes * 1000 / pace->bytes_per_s;
     uint64_t rest_ms = due_ms > taken_ms ? due_ms - taken_ms : 0;
@@ -81,7 +118,8 @@ uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
     if (pace->bytes >= WINDOW_BYTES) {
         adapt(pace, mean_since(pace, load),
               (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
-        cairn_pace_begin(pace, now_ns + rest_ms * 1000000, load);
+        begin_window(pace, now_ns + rest_ms * 1000000, load);
     }
+    pace->rested_ns = now_ns;
     return rest_ms;
 }

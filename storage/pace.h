@@ -1,12 +1,14 @@
 /*
  * storage/pace.h - how fast work in the background may use the disk.
  *
- * A rate that rises step by step while the log's syncs take what they usually take, and is halved
- * when they take much longer: additive increase, multiplicative decrease. Threads: one.
+ * A rate that rises step by step while nobody is held up, and is halved when the log's syncs take
+ * much longer than they usually do, or when the work itself has to wait for a processor, for then
+ * so do those who answer requests: additive increase, multiplicative decrease. Threads: one.
  */
 #ifndef CAIRN_STORAGE_PACE_H
 #define CAIRN_STORAGE_PACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** what the log has had to do since the start */
@@ -16,14 +18,24 @@ typedef struct st_cairn_log_load_t {
     uint64_t bytes;
 } cairn_log_load_t;
 
+/** what the thread that works has had of the processors since it began */
+typedef struct st_cairn_turns_t {
+    uint64_t ran_ns;
+    uint64_t waited_ns; /* while it could have run */
+} cairn_turns_t;
+
 typedef struct st_cairn_pace_t {
     uint64_t bytes_per_s;
+    uint64_t least;         /* it is never lower; what is being logged sets it */
     uint64_t usual_sync_ns; /* of a commit while nothing else was going on; 0: not known yet */
     cairn_log_load_t load;  /* when syncs were last looked at */
     /* since the rate was last set: */
     uint64_t begun_ns;
     uint64_t log_bytes; /* what the log had then */
     uint64_t bytes;     /* done */
+    bool is_halved;
+    uint64_t rested_ns;  /* when there was work last */
+    cairn_turns_t turns; /* when they were last looked at */
 } cairn_pace_t;
 
 void cairn_pace_init(cairn_pace_t *pace);
@@ -32,13 +44,14 @@ void cairn_pace_init(cairn_pace_t *pace);
 void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load);
 
 /** Work begins. */
-void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load);
+void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load,
+                      const cairn_turns_t *turns);
 
 /**
- * So many more bytes of it have been done: milliseconds to rest before going on. However long syncs
- * take, the rate is a multiple of what is being logged meanwhile: else room would run out.
+ * So many more bytes of it have been done: milliseconds to rest before going on. Whoever waits, the
+ * rate is a multiple of what is being logged meanwhile: else room would run out.
  */
 uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
-                            const cairn_log_load_t *load);
+                            const cairn_log_load_t *load, const cairn_turns_t *turns);
 
 #endif

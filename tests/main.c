@@ -65,6 +65,7 @@ static const suite_t suites[] = {
     {"batch", suite_batch},
     {"batch_crash", suite_batch_crash},
     {"existed", suite_existed},
+    {"pace", suite_pace},
     {"compaction", suite_compaction},
     {"compaction_faults", suite_compaction_faults},
     {"room", suite_room},

@@ -48,6 +48,7 @@ void suite_salvaged(void);
 void suite_batch(void);
 void suite_batch_crash(void);
 void suite_existed(void);
+void suite_pace(void);
 void suite_compaction(void);
 void suite_compaction_faults(void);
 void suite_room(void);

@@ -1,0 +1,230 @@
+/*
+ * Does work in the background get out of the way of whoever waits for the disk or for a processor,
+ * and still do twice as much as is being logged? On a clock, syncs and turns that the tests stage.
+ */
+#include <CUnit/CUnit.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "storage/os.h"
+#include "storage/pace.h"
+#include "tests/suites.h"
+
+#define MIB ((uint64_t)1 << 20)
+#define MS ((uint64_t)1000000)
+#define SECOND (1000 * MS)
+/** at a time, and what that takes of a processor */
+#define PIECE_BYTES (MIB / 4)
+#define PIECE_NS (MS / 2)
+
+typedef struct st_stage_t {
+    cairn_pace_t pace;
+    uint64_t now_ns;
+    cairn_log_load_t load;
+    cairn_turns_t turns;
+    /* what there is beside it */
+    uint64_t waits_ns;     /* of each piece, for a processor */
+    uint64_t sync_ns;      /* of each sync of the log, of which there are a thousand a second */
+    uint64_t logged_per_s; /* bytes */
+} stage_t;
+
+static void pass(stage_t *s, uint64_t ns)
+{
+    uint64_t syncs = (s->now_ns + ns) / MS - s->now_ns / MS;
+    s->now_ns += ns;
+    s->load.bytes += s->logged_per_s * ns / SECOND;
+    if (s->sync_ns != 0) {
+        s->load.syncs += syncs;
+        s->load.sync_ns += syncs * s->sync_ns;
+    }
+}
+
+static void begin(stage_t *s)
+{
+    cairn_pace_begin(&s->pace, s->now_ns, &s->load, &s->turns);
+}
+
+static void setup(stage_t *s)
+{
+    *s = (stage_t){.now_ns = 1000 * SECOND};
+    cairn_pace_init(&s->pace);
+}
+
+/** a piece and the rest after it */
+static void step(stage_t *s)
+{
+    s->turns.ran_ns += PIECE_NS;
+    s->turns.waited_ns += s->waits_ns;
+    pass(s, PIECE_NS + s->waits_ns);
+    pass(s, MS * cairn_pace_rest_ms(&s->pace, PIECE_BYTES, s->now_ns, &s->load, &s->turns));
+}
+
+/** bytes a second over so many seconds */
+static uint64_t rate_over(stage_t *s, unsigned seconds)
+{
+    uint64_t begun_ns = s->now_ns, bytes = 0;
+    for (; s->now_ns - begun_ns < seconds * SECOND; bytes += PIECE_BYTES)
+        step(s);
+    return bytes * SECOND / (s->now_ns - begun_ns);
+}
+
+static void it_speeds_up_while_nobody_waits(void)
+{
+    stage_t s;
+    setup(&s);
+    begin(&s);
+    uint64_t before = rate_over(&s, 1);
+    CU_ASSERT(before < 64 * MIB);
+    rate_over(&s, 10);
+    uint64_t after = rate_over(&s, 1);
+    CU_ASSERT(after > 4 * before);
+    CU_ASSERT(after <= 210 * MIB);
+}
+
+static void slow_syncs_of_the_log_slow_it_down(void)
+{
+    stage_t s;
+    setup(&s);
+    s.sync_ns = MS / 10;
+    pass(&s, SECOND);
+    cairn_pace_observe(&s.pace, &s.load); /* what they take while nothing else goes on */
+    begin(&s);
+    rate_over(&s, 10);
+    uint64_t fast = rate_over(&s, 1);
+    CU_ASSERT(fast > 100 * MIB);
+    s.sync_ns = MS / 4;
+    rate_over(&s, 2);
+    CU_ASSERT(rate_over(&s, 2) < 6 * MIB);
+    s.sync_ns = MS / 10;
+    rate_over(&s, 10);
+    CU_ASSERT(rate_over(&s, 1) > 100 * MIB);
+}
+
+static void busy_processors_slow_it_down_at_once(void)
+{
+    stage_t s;
+    setup(&s);
+    begin(&s);
+    rate_over(&s, 10);
+    CU_ASSERT(rate_over(&s, 1) > 100 * MIB);
+    s.waits_ns = 3 * MS;
+    uint64_t begun_ns = s.now_ns;
+    while (s.pace.bytes_per_s > 8 * MIB && s.now_ns - begun_ns < SECOND)
+        step(&s);
+    CU_ASSERT(s.now_ns - begun_ns < SECOND / 2);
+    rate_over(&s, 1);
+    CU_ASSERT(rate_over(&s, 5) < 5 * MIB);
+    s.waits_ns = 0;
+    rate_over(&s, 10);
+    CU_ASSERT(rate_over(&s, 1) > 100 * MIB);
+}
+
+/** the kernel may look at who is to run no more often than that */
+static void a_wait_for_a_tick_now_and_then_changes_nothing(void)
+{
+    stage_t s;
+    setup(&s);
+    begin(&s);
+    for (int i = 0; i < 20000; ++i) {
+        s.waits_ns = i % 40 == 0 ? 4 * MS : 0;
+        step(&s);
+    }
+    CU_ASSERT(s.pace.bytes_per_s > 100 * MIB);
+}
+
+static void twice_what_is_logged_is_done_whoever_waits(void)
+{
+    static const uint64_t logged[] = {3 * MIB, 10 * MIB, 40 * MIB};
+    for (size_t i = 0; i < sizeof(logged) / sizeof(logged[0]); ++i) {
+        stage_t s;
+        setup(&s);
+        s.sync_ns = MS / 10;
+        pass(&s, SECOND);
+        cairn_pace_observe(&s.pace, &s.load);
+        s.logged_per_s = logged[i];
+        s.sync_ns = MS;
+        s.waits_ns = MS;
+        begin(&s);
+        rate_over(&s, 3);
+        uint64_t rate = rate_over(&s, 5);
+        CU_ASSERT(rate > 19 * logged[i] / 10);
+        CU_ASSERT(rate < 23 * logged[i] / 10 + MIB);
+    }
+}
+
+static void after_a_while_without_work_it_begins_with_care(void)
+{
+    stage_t s;
+    setup(&s);
+    begin(&s);
+    rate_over(&s, 10);
+    begin(&s); /* the next segment, at once */
+    CU_ASSERT(rate_over(&s, 1) > 100 * MIB);
+    pass(&s, 2 * SECOND);
+    begin(&s);
+    CU_ASSERT(rate_over(&s, 1) < 64 * MIB);
+}
+
+static void no_rest_is_longer_than_a_second(void)
+{
+    stage_t s;
+    setup(&s);
+    begin(&s);
+    CU_ASSERT_EQUAL(cairn_pace_rest_ms(&s.pace, (uint64_t)1 << 40, s.now_ns, &s.load, &s.turns),
+                    1000);
+}
+
+/* ---------------------------------------------------------------- real processors */
+
+static void spin(uint64_t ns)
+{
+    uint64_t begun_ns = cairn_os_real.monotonic_ns();
+    while (cairn_os_real.monotonic_ns() - begun_ns < ns)
+        ;
+}
+
+static void *spin_on_the_first(void *arg)
+{
+    spin(*(uint64_t *)arg);
+    return NULL;
+}
+
+static void the_system_tells_who_has_waited_for_a_processor(void)
+{
+    cairn_turns_t before = {.ran_ns = 0}, after = before;
+    uint64_t ns = 300 * MS;
+    cpu_set_t all, one;
+    pthread_t other;
+    CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(all), &all), 0);
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++i)
+        if (CPU_ISSET(i, &all))
+            CPU_SET(i, &one);
+    CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0); /* the other inherits it */
+    CU_ASSERT_EQUAL(cairn_os_real.turns(&before.ran_ns, &before.waited_ns), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&other, NULL, spin_on_the_first, &ns), 0);
+    spin(ns);
+    CU_ASSERT_EQUAL(cairn_os_real.turns(&after.ran_ns, &after.waited_ns), 0);
+    pthread_join(other, NULL);
+    CU_ASSERT_EQUAL(sched_setaffinity(0, sizeof(all), &all), 0);
+    CU_ASSERT(after.ran_ns - before.ran_ns > 10 * MS);
+    CU_ASSERT(after.waited_ns - before.waited_ns > 50 * MS);
+}
+
+void suite_pace(void)
+{
+    CU_pSuite s = CU_add_suite("pace", NULL, NULL);
+    CU_add_test(s, "it speeds up while nobody waits", it_speeds_up_while_nobody_waits);
+    CU_add_test(s, "slow syncs of the log slow it down", slow_syncs_of_the_log_slow_it_down);
+    CU_add_test(s, "busy processors slow it down at once", busy_processors_slow_it_down_at_once);
+    CU_add_test(s, "a wait for a tick now and then changes nothing",
+                a_wait_for_a_tick_now_and_then_changes_nothing);
+    CU_add_test(s, "twice what is logged is done whoever waits",
+                twice_what_is_logged_is_done_whoever_waits);
+    CU_add_test(s, "after a while without work it begins with care",
+                after_a_while_without_work_it_begins_with_care);
+    CU_add_test(s, "no rest is longer than a second", no_rest_is_longer_than_a_second);
+    CU_add_test(s, "the system tells who has waited for a processor",
+                the_system_tells_who_has_waited_for_a_processor);
+}
