@@ -8,6 +8,13 @@
  * A record larger than CAIRN_LARGE_BYTES has at least one such block, which its head does not touch
  * either. Only the writer and the I/O pool stamp that, the pool after verifying the body: fresh
  * stamps there mean that the record is verified.
+ *
+ * Where something has had to be brought in, memory may be short: stamps from before are not
+ * believed then but the kernel is asked, and it is told what is being used, so that it keeps that.
+ * By itself it does not know: reads through a map that is to be read at random do not count as use
+ * (since Linux 6.3, vma_has_recency() in mm).
+ *
+ * Threads: any.
  */
 #ifndef CAIRN_STORAGE_RESIDENCY_H
 #define CAIRN_STORAGE_RESIDENCY_H
@@ -28,5 +35,11 @@ bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t b
 
 /** The range has just been written, or brought in and verified. */
 void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
+
+/** Something of the segment was not in memory and is being brought in. */
+void cairn_residency_note_load(const cairn_segment_t *segment);
+
+/** The range is in memory and is being used: while memory may be short, it is to stay there. */
+void cairn_residency_note_use(const cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
 
 #endif

@@ -33,6 +33,7 @@ struct st_cairn_space_t {
     uint32_t next_slot;    /* where the search for a free slot goes on; guarded by mutex */
     /* release when a segment is mapped, acquire by those who come from the index */
     _Atomic(cairn_segment_t *) *slots;
+    _Atomic uint32_t last_load; /* of storage/residency.c */
 };
 
 cairn_space_t *cairn_space_create(uint64_t segment_bytes)
@@ -78,6 +79,11 @@ unsigned cairn_space_slot_shift(const cairn_space_t *space)
 void cairn_space_leave_slots(cairn_space_t *space, uint32_t count)
 {
     space->next_slot = count;
+}
+
+_Atomic uint32_t *cairn_space_last_load(cairn_space_t *space)
+{
+    return &space->last_load;
 }
 
 uint64_t cairn_space_bytes(const cairn_space_t *space)

@@ -158,6 +158,9 @@ unsigned cairn_space_slot_shift(const cairn_space_t *space);
  */
 void cairn_space_leave_slots(cairn_space_t *space, uint32_t count);
 
+/** When something in it had to be brought in from the disk; for storage/residency.c alone. */
+_Atomic uint32_t *cairn_space_last_load(cairn_space_t *space);
+
 /** Bytes of log that fit the range at once. */
 uint64_t cairn_space_bytes(const cairn_space_t *space);
 

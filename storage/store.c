@@ -299,11 +299,12 @@ static cairn_err_t check_body(cairn_segment_t *segment, const cairn_record_t *r,
     uint64_t bytes = cairn_record_bytes(r);
     if (is_loaded)
         return CAIRN_OK;
-    if (bytes > CAIRN_LARGE_BYTES)
-        return cairn_residency_is_verified(segment, offset, bytes) ? CAIRN_OK : CAIRN_ERR_COLD;
-    if (!cairn_residency_check(segment, offset, bytes))
+    bool is_large = bytes > CAIRN_LARGE_BYTES;
+    if (is_large ? !cairn_residency_is_verified(segment, offset, bytes)
+                 : !cairn_residency_check(segment, offset, bytes))
         return CAIRN_ERR_COLD;
-    return cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
+    cairn_residency_note_use(segment, offset, bytes);
+    return is_large || cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
 }
 
 static void fill_value(cairn_value_t *value, const cairn_record_t *r)
@@ -490,6 +491,7 @@ cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset)
 {
     const cairn_record_t *r = (const cairn_record_t *)(segment->map + offset);
     uint64_t available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
+    cairn_residency_note_load(segment);
     /* mostly all of a small record in one read, though it lies in two pages */
     cairn_err_t err =
         bring_in(segment, offset, available < LOAD_GUESS_BYTES ? available : LOAD_GUESS_BYTES);

@@ -427,6 +427,105 @@ static void writing_does_not_make_old_neighbours_hot(void)
     cairn_os = &cairn_os_real;
 }
 
+/** from now on memory has lost all that was in it */
+static void lose_memory(void)
+{
+    static cairn_os_t os;
+    os = *cairn_os;
+    os.is_resident = nothing_is_resident;
+    cairn_os = &os;
+}
+
+/** by this thread, not by those of upkeep or of the I/O pool */
+static _Thread_local size_t own_populates, own_populated_bytes;
+
+static int counted_populate(const void *base, size_t bytes)
+{
+    ++own_populates;
+    own_populated_bytes += bytes;
+    return cairn_os_real.populate(base, bytes);
+}
+
+static void stage_real_memory(void)
+{
+    static cairn_os_t os;
+    os = cairn_os_real;
+    os.coarse_ms = later_ms;
+    os.populate = counted_populate;
+    cairn_os = &os;
+    own_populates = own_populated_bytes = 0;
+}
+
+/** "hot" and, in another segment, "other", written long ago */
+static void start_with_old_values(fixture_t *f)
+{
+    days_later_ms = 0;
+    stage_real_memory();
+    fixture_start(f, TEMP_DIR_IN_MEMORY);
+    fixture_put_filled(f, text("hot"), 20000, 1, CAIRN_SYNC);
+    fixture_put_filled(f, text("filler"), 40000, 2, CAIRN_SYNC);
+    fixture_put_filled(f, text("other"), 30000, 3, CAIRN_SYNC);
+    days_later_ms = 100000;
+}
+
+/* an event loop that believed in what was there a moment ago would wait for the disk */
+static void once_something_was_brought_in_memory_is_asked_for_again(void)
+{
+    fixture_t f;
+    start_with_old_values(&f);
+    uint64_t loads = loads_of(&f);
+    CU_ASSERT(fixture_has_filled(&f, text("hot"), 20000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads);
+    lose_memory();
+    CU_ASSERT(fixture_has_filled(&f, text("other"), 30000, 3));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 1);
+    CU_ASSERT(fixture_has_filled(&f, text("hot"), 20000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 2);
+    fixture_dispose(&f);
+    cairn_os = &cairn_os_real;
+}
+
+static void a_large_value_that_left_memory_is_brought_in_again(void)
+{
+    fixture_t f;
+    days_later_ms = 0;
+    stage_real_memory();
+    fixture_start_sized(&f, 1 << 20);
+    fixture_put_filled(&f, text("large"), 300000, 1, CAIRN_SYNC);
+    days_later_ms = 100000;
+    uint64_t loads = loads_of(&f);
+    CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1)); /* to be verified */
+    CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 1);
+    lose_memory();
+    CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 2);
+    fixture_dispose(&f);
+    cairn_os = &cairn_os_real;
+}
+
+/* reads through the map do not count as use by themselves */
+static void what_is_used_while_memory_may_be_short_is_told_to_the_kernel(void)
+{
+    fixture_t f;
+    start_with_old_values(&f);
+    CU_ASSERT(fixture_has_filled(&f, text("hot"), 20000, 1));
+    CU_ASSERT_EQUAL(own_populates, 0);
+    lose_memory();
+    CU_ASSERT(fixture_has_filled(&f, text("other"), 30000, 3));
+    stage_real_memory();
+    uint64_t loads = loads_of(&f);
+    CU_ASSERT(fixture_has_filled(&f, text("hot"), 20000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads);
+    CU_ASSERT_EQUAL(own_populates, 1);
+    CU_ASSERT(own_populated_bytes >= 20000);
+    days_later_ms = 200000; /* nothing has had to be brought in for long */
+    CU_ASSERT(fixture_has_filled(&f, text("hot"), 20000, 1));
+    CU_ASSERT_EQUAL(own_populates, 1);
+    fixture_dispose(&f);
+    cairn_os = &cairn_os_real;
+}
+
 static void peek_says_what_a_write_would_wait_for(void)
 {
     fixture_t f;
@@ -470,6 +569,12 @@ void suite_store(void)
     CU_add_test(s, "cold values are loaded", cold_values_are_loaded);
     CU_add_test(s, "the neighbours of what is loaded are cold",
                 neighbours_of_what_is_loaded_are_cold);
+    CU_add_test(s, "once something was brought in memory is asked for again",
+                once_something_was_brought_in_memory_is_asked_for_again);
+    CU_add_test(s, "a large value that left memory is brought in again",
+                a_large_value_that_left_memory_is_brought_in_again);
+    CU_add_test(s, "what is used while memory may be short is told to the kernel",
+                what_is_used_while_memory_may_be_short_is_told_to_the_kernel);
     CU_add_test(s, "writing does not make old neighbours hot",
                 writing_does_not_make_old_neighbours_hot);
     CU_add_test(s, "hot reads seldom ask the kernel", hot_reads_seldom_ask_the_kernel);
