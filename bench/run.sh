@@ -36,7 +36,8 @@ declare -A LOAD_TITLE=() LOAD_PEERS=() LOAD_ARGUMENTS=()
 FILLS=()
 
 # a load: who is measured, and what the generator is told (bench/load, `build/load --help`). A peer
-# with "+WORD" is measured while beside_WORD, which the suite defines, runs beside it
+# with "+WORD" is measured while beside_WORD, which the suite defines, runs beside it; before_NAME,
+# where the suite defines it, runs before each measurement of that load
 load() { # name title peers argument...
     local name=$1
     if [ -n "${LOADS:-}" ] && [[ " $LOADS " != *" $name "* ]]; then return; fi
@@ -137,6 +138,7 @@ measure() { # load peer[+word] round
     rest_all
     signal CONT "$peer"
     settle "$peer"
+    if declare -F "before_$load" >/dev/null; then "before_$load" "$peer"; fi
     if [ "$label" != "$peer" ]; then
         beside=${label#*+}
         "beside_$beside" "$peer" >"$WORK/beside.log" 2>&1 &
