@@ -3,7 +3,7 @@
 # until the disk has reached its steady state; then gets while segments are rewritten, and while not.
 #
 # Environment: BUILD (build), KEYS (400000), VALUE_BYTES (1024), SEGMENT_BYTES (16777216), OVERWRITES
-# (6, times all the data), ROUNDS (7), ROUND_SECONDS (3), RESULT (bench/results/compaction.md).
+# (6, times all the data), ROUNDS (15), ROUND_SECONDS (3), RESULT (bench/results/compaction.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ KEYS=${KEYS:-400000}
 VALUE_BYTES=${VALUE_BYTES:-1024}
 SEGMENT_BYTES=${SEGMENT_BYTES:-16777216}
 OVERWRITES=${OVERWRITES:-6}
-ROUNDS=${ROUNDS:-7}
+ROUNDS=${ROUNDS:-15}
 ROUND_SECONDS=${ROUND_SECONDS:-3}
 RESULT=${RESULT:-bench/results/compaction.md}
 BURST_SECONDS=2

@@ -3,11 +3,13 @@
  */
 #include "storage/pace.h"
 
+#include <stdbool.h>
+
 #define MIB ((uint64_t)1 << 20)
 #define RATE_LEAST (4 * MIB)
 #define RATE_MOST (200 * MIB)
 /** who may be held up is not known yet */
-#define RATE_FIRST (16 * MIB)
+#define RATE_FIRST (8 * MIB)
 #define RATE_STEP (2 * MIB)
 /** syncs that take so many times what they usually do are being held up */
 #define HELD_UP 2
@@ -15,9 +17,12 @@
 #define SYNCS_LEAST 4
 /** one slow sync does not change what is usual */
 #define USUAL_PARTS 16
-/** less than this is a matter of chance: to wait once for the kernel's next tick takes up to 4 ms
- */
-#define TURNS_LEAST_NS ((uint64_t)10 * 1000000)
+/** who has run that many times as long as it waited has not been in anybody's way */
+#define RAN_BY_WAITED 3
+/** less is a matter of chance: to wait once for the kernel's next tick takes up to 4 ms */
+#define TURNS_LEAST_NS ((uint64_t)20 * 1000000)
+/** for so long after somebody had to wait the rate does not rise */
+#define HALVED_FOR_NS ((uint64_t)1000000000)
 /** how long a rate holds without work */
 #define KNOWN_FOR_NS ((uint64_t)1000000000)
 #define REST_MS_MOST 1000
@@ -53,13 +58,11 @@ void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load)
         pace->usual_sync_ns += mean / USUAL_PARTS - pace->usual_sync_ns / USUAL_PARTS;
 }
 
-/** a window, in which the rate rises unless it is halved */
 static void begin_window(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load)
 {
     pace->begun_ns = now_ns;
     pace->log_bytes = load->bytes;
     pace->bytes = 0;
-    pace->is_halved = false;
 }
 
 void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load,
@@ -77,10 +80,10 @@ static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)
     return rate < least ? least : rate > most ? most : rate;
 }
 
-static void halve(cairn_pace_t *pace)
+static void halve(cairn_pace_t *pace, uint64_t now_ns)
 {
     pace->bytes_per_s = clamp(pace->bytes_per_s / 2, pace->least, RATE_MOST);
-    pace->is_halved = true;
+    pace->halved_ns = now_ns;
 }
 
 /** whether there have been more who could run than processors */
@@ -91,15 +94,15 @@ static bool has_waited_long(cairn_pace_t *pace, const cairn_turns_t *turns)
     if (waited + ran < TURNS_LEAST_NS)
         return false;
     pace->turns = *turns;
-    return waited > ran;
+    return RAN_BY_WAITED * waited > ran;
 }
 
-static void adapt(cairn_pace_t *pace, uint64_t mean, uint64_t logged_per_s)
+static void adapt(cairn_pace_t *pace, uint64_t now_ns, uint64_t mean, uint64_t logged_per_s)
 {
     pace->least = clamp(LOG_MULTIPLE * logged_per_s, RATE_LEAST, RATE_MOST);
     if (mean != 0 && pace->usual_sync_ns != 0 && mean > HELD_UP * pace->usual_sync_ns)
-        halve(pace);
-    else if (!pace->is_halved)
+        halve(pace, now_ns);
+    else if (now_ns - pace->halved_ns > HALVED_FOR_NS)
         pace->bytes_per_s += RATE_STEP;
     pace->bytes_per_s = clamp(pace->bytes_per_s, pace->least, RATE_MOST);
 }
@@ -109,14 +112,14 @@ uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
 {
     uint64_t taken_ms = now_ns > pace->begun_ns ? (now_ns - pace->begun_ns) / 1000000 : 0;
     if (has_waited_long(pace, turns))
-        halve(pace);
+        halve(pace, now_ns);
     pace->bytes += bytes;
     uint64_t due_ms = pace->bytes * 1000 / pace->bytes_per_s;
     uint64_t rest_ms = due_ms > taken_ms ? due_ms - taken_ms : 0;
     if (rest_ms > REST_MS_MOST)
         rest_ms = REST_MS_MOST;
     if (pace->bytes >= WINDOW_BYTES) {
-        adapt(pace, mean_since(pace, load),
+        adapt(pace, now_ns, mean_since(pace, load),
               (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
         begin_window(pace, now_ns + rest_ms * 1000000, load);
     }

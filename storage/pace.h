@@ -8,7 +8,6 @@
 #ifndef CAIRN_STORAGE_PACE_H
 #define CAIRN_STORAGE_PACE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /** what the log has had to do since the start */
@@ -31,9 +30,9 @@ typedef struct st_cairn_pace_t {
     cairn_log_load_t load;  /* when syncs were last looked at */
     /* since the rate was last set: */
     uint64_t begun_ns;
-    uint64_t log_bytes; /* what the log had then */
-    uint64_t bytes;     /* done */
-    bool is_halved;
+    uint64_t log_bytes;  /* what the log had then */
+    uint64_t bytes;      /* done */
+    uint64_t halved_ns;  /* when the rate was halved last */
     uint64_t rested_ns;  /* when there was work last */
     cairn_turns_t turns; /* when they were last looked at */
 } cairn_pace_t;
