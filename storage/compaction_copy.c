@@ -9,14 +9,14 @@
 #include "storage/probe.h"
 #include "storage/walk.h"
 
-/** between two looks at the clock and the upkeep: who wants the processor meanwhile waits for some
- * tenths of a millisecond */
-#define PIECE_BYTES ((uint64_t)256 << 10)
+/** between two looks at the clock and the upkeep: who wants the processor meanwhile waits for a
+ * tenth of a millisecond */
+#define PIECE_BYTES ((uint64_t)64 << 10)
 /** between two syncs of the copy: the last one is short then, and the disk is shared in small parts
  */
 #define SYNC_BYTES ((uint64_t)2 << 20)
 /** between two rests, of entries */
-#define MOVED_AT_ONCE 1024
+#define MOVED_AT_ONCE 256
 /** an entry is moved in the time in which so many bytes are copied */
 #define MOVED_AS_BYTES 128
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #define MIB ((uint64_t)1 << 20)
-#define RATE_LEAST (4 * MIB)
+#define RATE_LEAST (2 * MIB)
 #define RATE_MOST (200 * MIB)
 /** who may be held up is not known yet */
 #define RATE_FIRST (8 * MIB)
