@@ -266,8 +266,8 @@ static size_t choose(cairn_compaction_t *c, const cairn_segments_pinned_t *all, 
 static cairn_turns_t read_turns(void)
 {
     cairn_turns_t turns;
-    if (cairn_os->turns(&turns.ran_ns, &turns.waited_ns) != 0)
-        turns = (cairn_turns_t){.ran_ns = 0};
+    if (cairn_os->turns(&turns.count, &turns.waited_ns) != 0)
+        turns = (cairn_turns_t){.count = 0};
     return turns;
 }
 

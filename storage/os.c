@@ -357,16 +357,16 @@ static int real_give_way(void)
 }
 
 /** "ran waited turns", see sched-stats of the kernel's documentation */
-static int real_turns(uint64_t *ran_ns, uint64_t *waited_ns)
+static int real_turns(uint64_t *count, uint64_t *waited_ns)
 {
     char text[64];
     int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    ssize_t count = read(fd, text, sizeof(text) - 1);
+    ssize_t bytes = read(fd, text, sizeof(text) - 1);
     close(fd);
-    text[count > 0 ? count : 0] = 0;
-    return sscanf(text, "%" SCNu64 " %" SCNu64, ran_ns, waited_ns) == 2 ? 0 : -ENOENT;
+    text[bytes > 0 ? bytes : 0] = 0;
+    return sscanf(text, "%*u %" SCNu64 " %" SCNu64, waited_ns, count) == 2 ? 0 : -ENOENT;
 }
 
 static uint64_t real_now_ms(void)

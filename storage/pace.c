@@ -3,13 +3,11 @@
  */
 #include "storage/pace.h"
 
-#include <stdbool.h>
-
 #define MIB ((uint64_t)1 << 20)
 #define RATE_LEAST (2 * MIB)
 #define RATE_MOST (200 * MIB)
 /** who may be held up is not known yet */
-#define RATE_FIRST (8 * MIB)
+#define RATE_FIRST (4 * MIB)
 #define RATE_STEP (2 * MIB)
 /** syncs that take so many times what they usually do are being held up */
 #define HELD_UP 2
@@ -17,10 +15,12 @@
 #define SYNCS_LEAST 4
 /** one slow sync does not change what is usual */
 #define USUAL_PARTS 16
-/** who has run that many times as long as it waited has not been in anybody's way */
-#define RAN_BY_WAITED 3
-/** less is a matter of chance: to wait once for the kernel's next tick takes up to 4 ms */
-#define TURNS_LEAST_NS ((uint64_t)20 * 1000000)
+/** to be given a processor takes some hundredths of a millisecond where one is free */
+#define TURN_WAITS_NS ((uint64_t)100 * 1000)
+/** fewer are a matter of chance: to wait once for the kernel's next tick takes up to 4 ms */
+#define TURNS_LEAST 32
+/** it is more than a moment when that many looks in a row say so: a burst may lie in two of them */
+#define LOOKS_LEAST 3
 /** for so long after somebody had to wait the rate does not rise */
 #define HALVED_FOR_NS ((uint64_t)1000000000)
 /** how long a rate holds without work */
@@ -86,15 +86,16 @@ static void halve(cairn_pace_t *pace, uint64_t now_ns)
     pace->halved_ns = now_ns;
 }
 
-/** whether there have been more who could run than processors */
+/** whether there are more who could run than processors, and have been for more than a moment */
 static bool has_waited_long(cairn_pace_t *pace, const cairn_turns_t *turns)
 {
-    uint64_t waited = turns->waited_ns - pace->turns.waited_ns,
-             ran = turns->ran_ns - pace->turns.ran_ns;
-    if (waited + ran < TURNS_LEAST_NS)
+    uint64_t count = turns->count - pace->turns.count,
+             waited_ns = turns->waited_ns - pace->turns.waited_ns;
+    if (count < TURNS_LEAST)
         return false;
     pace->turns = *turns;
-    return RAN_BY_WAITED * waited > ran;
+    pace->looks = waited_ns / count > TURN_WAITS_NS ? pace->looks + 1 : 0;
+    return pace->looks >= LOOKS_LEAST;
 }
 
 static void adapt(cairn_pace_t *pace, uint64_t now_ns, uint64_t mean, uint64_t logged_per_s)

@@ -8,6 +8,7 @@
 #ifndef CAIRN_STORAGE_PACE_H
 #define CAIRN_STORAGE_PACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** what the log has had to do since the start */
@@ -17,10 +18,10 @@ typedef struct st_cairn_log_load_t {
     uint64_t bytes;
 } cairn_log_load_t;
 
-/** what the thread that works has had of the processors since it began */
+/** how often the thread that works has been given a processor since it began */
 typedef struct st_cairn_turns_t {
-    uint64_t ran_ns;
-    uint64_t waited_ns; /* while it could have run */
+    uint64_t count;
+    uint64_t waited_ns; /* for them, while it could have run */
 } cairn_turns_t;
 
 typedef struct st_cairn_pace_t {
@@ -35,6 +36,7 @@ typedef struct st_cairn_pace_t {
     uint64_t halved_ns;  /* when the rate was halved last */
     uint64_t rested_ns;  /* when there was work last */
     cairn_turns_t turns; /* when they were last looked at */
+    unsigned looks;      /* in a row that found that it had to wait */
 } cairn_pace_t;
 
 void cairn_pace_init(cairn_pace_t *pace);
