@@ -70,9 +70,9 @@ typedef struct st_cairn_os_t {
     /* the rest */
     unsigned (*processors)(void); /* that the process may run on, at least one */
     int (*give_way)(void);        /* who wants the processor gets it before the calling thread */
-    /* what the calling thread has had of the processors: how long it ran, and how long it waited
-     * for one while it could have run; -ENOENT where the kernel does not count that */
-    int (*turns)(uint64_t *ran_ns, uint64_t *waited_ns);
+    /* how often the calling thread has been given a processor, and how long it waited for that
+     * while it could have run; -ENOENT where the kernel does not count that */
+    int (*turns)(uint64_t *count, uint64_t *waited_ns);
     int (*random)(void *base, size_t count);
     /* SIGBUS goes to `handler` from now on: a map whose file cannot be read is touched */
     int (*on_bus_error)(void (*handler)(int signo, siginfo_t *info, void *context));

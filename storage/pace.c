@@ -3,6 +3,8 @@
  */
 #include "storage/pace.h"
 
+#include <stdbool.h>
+
 #define MIB ((uint64_t)1 << 20)
 #define RATE_LEAST (2 * MIB)
 #define RATE_MOST (200 * MIB)
@@ -69,10 +71,12 @@ void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_
                       const cairn_turns_t *turns)
 {
     /* what has been found out before may not be so any more */
-    if (now_ns - pace->rested_ns > KNOWN_FOR_NS && pace->bytes_per_s > RATE_FIRST)
+    if (now_ns - pace->rested_ns > KNOWN_FOR_NS) {
         pace->bytes_per_s = RATE_FIRST;
+        pace->turns = *turns;
+        pace->looks = 0;
+    }
     begin_window(pace, now_ns, load);
-    pace->turns = *turns;
 }
 
 static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)

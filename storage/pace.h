@@ -8,7 +8,6 @@
 #ifndef CAIRN_STORAGE_PACE_H
 #define CAIRN_STORAGE_PACE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /** what the log has had to do since the start */

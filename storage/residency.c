@@ -32,20 +32,15 @@ static uint64_t written(const cairn_segment_t *segment)
     return atomic_load_explicit(&segment->written, memory_order_acquire);
 }
 
-static bool is_fresh(uint32_t tick)
+/** of the oldest stamp from block `first` up to, without it, block `end` */
+static uint32_t age_of(const cairn_segment_t *segment, uint64_t first, uint64_t end, uint32_t now)
 {
-    return now_tick() - tick <= FRESH_TICKS;
-}
-
-/** the oldest stamp from block `first` up to, without it, block `end` */
-static uint32_t oldest(const cairn_segment_t *segment, uint64_t first, uint64_t end)
-{
-    uint32_t now = now_tick(), age = 0;
+    uint32_t age = 0;
     for (uint64_t b = first; b < end; ++b) {
         uint32_t a = now - atomic_load_explicit(&segment->stamps[b], memory_order_relaxed);
         age = a > age ? a : age;
     }
-    return now - age;
+    return age;
 }
 
 static uint32_t last_load(const cairn_segment_t *segment)
@@ -53,10 +48,10 @@ static uint32_t last_load(const cairn_segment_t *segment)
     return atomic_load_explicit(cairn_space_last_load(segment->space), memory_order_relaxed);
 }
 
-/** whether what was in memory at that tick still is */
-static bool is_believed(const cairn_segment_t *segment, uint32_t tick)
+/** whether what was in memory so many ticks ago still is; a load in the same tick was later */
+static bool is_believed(const cairn_segment_t *segment, uint32_t age, uint32_t now)
 {
-    return is_fresh(tick) && (int32_t)(tick - last_load(segment)) > 0;
+    return age <= FRESH_TICKS && (int32_t)(now - last_load(segment)) > (int32_t)age;
 }
 
 static void stamp(cairn_segment_t *segment, uint64_t first, uint64_t end)
@@ -78,7 +73,8 @@ void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t b
 bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
 {
     uint64_t first = block_before(offset), end = block_after(offset + bytes);
-    if (is_believed(segment, oldest(segment, first, end)))
+    uint32_t now = now_tick();
+    if (is_believed(segment, age_of(segment, first, end, now), now))
         return true;
     /* behind the records there may be no file any more, or pages that nobody has read yet */
     uint64_t from = first * CAIRN_BLOCK_BYTES, to = end * CAIRN_BLOCK_BYTES;
@@ -97,9 +93,9 @@ bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint
     uint64_t first = block_after(offset), end = block_before(offset + bytes);
     uint64_t first_at = first * CAIRN_BLOCK_BYTES, end_at = end * CAIRN_BLOCK_BYTES;
     assert(first < end);
-    uint32_t tick = oldest(segment, first, end);
-    return is_fresh(tick) &&
-           (is_believed(segment, tick) ||
+    uint32_t now = now_tick(), age = age_of(segment, first, end, now);
+    return age <= FRESH_TICKS &&
+           (is_believed(segment, age, now) ||
             cairn_os->is_resident(segment->map + first_at, end_at - first_at)) &&
            (first_at == offset || cairn_residency_check(segment, offset, first_at - offset)) &&
            (end_at == offset + bytes ||
@@ -108,13 +104,14 @@ bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint
 
 void cairn_residency_note_load(const cairn_segment_t *segment)
 {
-    if (last_load(segment) != now_tick())
-        atomic_store_explicit(cairn_space_last_load(segment->space), now_tick(),
-                              memory_order_relaxed);
+    uint32_t now = now_tick();
+    if (last_load(segment) != now)
+        atomic_store_explicit(cairn_space_last_load(segment->space), now, memory_order_relaxed);
 }
 
 void cairn_residency_note_use(const cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
 {
-    if (is_fresh(last_load(segment)))
+    uint32_t load = last_load(segment);
+    if (load != 0 && now_tick() - load <= FRESH_TICKS)
         cairn_os->populate(segment->map + offset, bytes);
 }

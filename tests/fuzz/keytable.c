@@ -277,7 +277,11 @@ static uint64_t stamp_records(size_t end)
 static void make_one(uint8_t which, const uint8_t *bytes, size_t count)
 {
     static _Atomic uint32_t stamps[1];
+    static cairn_space_t *space; /* one for all: its address range is large */
     const cairn_dir_t dir = {.fd = -1, .lock_fd = -1};
+    if (space == NULL)
+        space = cairn_space_create(sizeof(map));
+    MUST(space != NULL);
     memset(map, 0, sizeof(map));
     memcpy(map + CAIRN_SEGMENT_HEADER_BYTES, bytes, count);
     uint64_t end = CAIRN_SEGMENT_HEADER_BYTES + (count & ~(size_t)7);
@@ -285,6 +289,7 @@ static void make_one(uint8_t which, const uint8_t *bytes, size_t count)
     if ((which & GOOD_LENGTHS) != 0)
         end = stamped;
     cairn_segment_t segment = {.salt = SALT,
+                               .space = space,
                                .first_version = 1,
                                .map = map,
                                .bytes = sizeof(map),
