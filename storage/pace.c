@@ -71,11 +71,12 @@ void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_
                       const cairn_turns_t *turns)
 {
     /* what has been found out before may not be so any more */
-    if (now_ns - pace->rested_ns > KNOWN_FOR_NS) {
-        pace->bytes_per_s = RATE_FIRST;
-        pace->turns = *turns;
-        pace->looks = 0;
-    }
+    if (now_ns - pace->rested_ns <= KNOWN_FOR_NS)
+        return;
+    pace->bytes_per_s = RATE_FIRST;
+    pace->least = RATE_LEAST;
+    pace->turns = *turns;
+    pace->looks = 0;
     begin_window(pace, now_ns, load);
 }
 

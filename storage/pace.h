@@ -43,7 +43,7 @@ void cairn_pace_init(cairn_pace_t *pace);
 /** Nothing is going on in the background: what syncs take now is what they usually take. */
 void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load);
 
-/** Work begins. */
+/** Work begins; where the last has just ended, it goes on. */
 void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load,
                       const cairn_turns_t *turns);
 

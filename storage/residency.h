@@ -36,10 +36,11 @@ bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t b
 /** The range has just been written, or brought in and verified. */
 void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
 
-/** Something of the segment was not in memory and is being brought in. */
+/** Something of the segment that a client asked for was not in memory and is being brought in. */
 void cairn_residency_note_load(const cairn_segment_t *segment);
 
-/** The range is in memory and is being used: while memory may be short, it is to stay there. */
+/** The range, of a small record, is in memory and is being used: while memory may be short, it is
+ * to stay there. */
 void cairn_residency_note_use(const cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
 
 #endif

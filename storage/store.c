@@ -303,7 +303,8 @@ static cairn_err_t check_body(cairn_segment_t *segment, const cairn_record_t *r,
     if (is_large ? !cairn_residency_is_verified(segment, offset, bytes)
                  : !cairn_residency_check(segment, offset, bytes))
         return CAIRN_ERR_COLD;
-    cairn_residency_note_use(segment, offset, bytes);
+    if (!is_large) /* all of it at once would be too long for an event loop */
+        cairn_residency_note_use(segment, offset, bytes);
     return is_large || cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
 }
 
@@ -465,6 +466,9 @@ typedef struct st_load_job_t {
 
 static cairn_err_t bring_in(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
 {
+    /* a large value is loaded to be verified, too */
+    if (!cairn_os->is_resident(segment->map + offset, bytes))
+        cairn_residency_note_load(segment);
     /* a fault on the map would read page by page, each a round trip to the disk */
     cairn_os->will_need(segment->map + offset, bytes);
     return cairn_os->populate(segment->map + offset, bytes) < 0 ? CAIRN_ERR_IO : CAIRN_OK;
@@ -491,7 +495,6 @@ cairn_err_t cairn_store_load_record(cairn_segment_t *segment, uint64_t offset)
 {
     const cairn_record_t *r = (const cairn_record_t *)(segment->map + offset);
     uint64_t available = atomic_load_explicit(&segment->written, memory_order_acquire) - offset;
-    cairn_residency_note_load(segment);
     /* mostly all of a small record in one read, though it lies in two pages */
     cairn_err_t err =
         bring_in(segment, offset, available < LOAD_GUESS_BYTES ? available : LOAD_GUESS_BYTES);

@@ -497,14 +497,22 @@ static void a_large_value_that_left_memory_is_brought_in_again(void)
     stage_real_memory();
     fixture_start_sized(&f, 1 << 20);
     fixture_put_filled(&f, text("large"), 300000, 1, CAIRN_SYNC);
+    fixture_put_filled(&f, text("filler"), 150000, 3, CAIRN_SYNC);
+    fixture_put_filled(&f, text("other"), 1000, 2, CAIRN_SYNC);
     days_later_ms = 100000;
     uint64_t loads = loads_of(&f);
     CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1)); /* to be verified */
     CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1));
     CU_ASSERT_EQUAL(loads_of(&f), loads + 1);
-    memory_is_lost = true;
+    CU_ASSERT(fixture_has_filled(&f, text("other"), 1000, 2));
+    CU_ASSERT_EQUAL(own_populates, 0); /* nothing had to be brought in */
+    days_later_ms = 200000;
     CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1));
     CU_ASSERT_EQUAL(loads_of(&f), loads + 2);
+    memory_is_lost = true;
+    CU_ASSERT(fixture_has_filled(&f, text("other"), 1000, 2));
+    CU_ASSERT(fixture_has_filled(&f, text("large"), 300000, 1));
+    CU_ASSERT_EQUAL(loads_of(&f), loads + 4);
     fixture_dispose(&f);
     cairn_os = &cairn_os_real;
 }
