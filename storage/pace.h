@@ -28,14 +28,14 @@ typedef struct st_cairn_pace_t {
     uint64_t least;         /* it is never lower; what is being logged sets it */
     uint64_t usual_sync_ns; /* of a commit while nothing else was going on; 0: not known yet */
     cairn_log_load_t load;  /* when syncs were last looked at */
+    cairn_turns_t turns;    /* when they were last looked at */
+    unsigned looks;         /* in a row that found that it had to wait */
+    uint64_t halved_ns;     /* when the rate was halved last */
+    uint64_t rested_ns;     /* when there was work last */
     /* since the rate was last set: */
     uint64_t begun_ns;
-    uint64_t log_bytes;  /* what the log had then */
-    uint64_t bytes;      /* done */
-    uint64_t halved_ns;  /* when the rate was halved last */
-    uint64_t rested_ns;  /* when there was work last */
-    cairn_turns_t turns; /* when they were last looked at */
-    unsigned looks;      /* in a row that found that it had to wait */
+    uint64_t log_bytes; /* what the log had then */
+    uint64_t bytes;     /* done */
 } cairn_pace_t;
 
 void cairn_pace_init(cairn_pace_t *pace);

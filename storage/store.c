@@ -299,13 +299,12 @@ static cairn_err_t check_body(cairn_segment_t *segment, const cairn_record_t *r,
     uint64_t bytes = cairn_record_bytes(r);
     if (is_loaded)
         return CAIRN_OK;
-    bool is_large = bytes > CAIRN_LARGE_BYTES;
-    if (is_large ? !cairn_residency_is_verified(segment, offset, bytes)
-                 : !cairn_residency_check(segment, offset, bytes))
+    if (bytes > CAIRN_LARGE_BYTES)
+        return cairn_residency_is_verified(segment, offset, bytes) ? CAIRN_OK : CAIRN_ERR_COLD;
+    if (!cairn_residency_check(segment, offset, bytes))
         return CAIRN_ERR_COLD;
-    if (!is_large) /* all of it at once would be too long for an event loop */
-        cairn_residency_note_use(segment, offset, bytes);
-    return is_large || cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
+    cairn_residency_note_use(segment, offset, bytes);
+    return cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
 }
 
 static void fill_value(cairn_value_t *value, const cairn_record_t *r)

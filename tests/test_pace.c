@@ -69,6 +69,15 @@ static uint64_t rate_over(stage_t *s, unsigned seconds)
     return bytes * SECOND / (s->now_ns - begun_ns);
 }
 
+/** `count` pieces, of which the first `busy` of each `period` wait for a processor */
+static void steps_with_waits(stage_t *s, int count, int period, int busy, uint64_t waits_ns)
+{
+    for (int i = 0; i < count; ++i) {
+        s->waits_ns = i % period < busy ? waits_ns : 0;
+        step(s);
+    }
+}
+
 static void it_speeds_up_while_nobody_waits(void)
 {
     stage_t s;
@@ -126,10 +135,7 @@ static void a_moment_of_work_elsewhere_changes_nothing(void)
     stage_t s;
     setup(&s);
     begin(&s);
-    for (int i = 0; i < 20000; ++i) {
-        s.waits_ns = i % 400 < 20 ? 2 * MS : 0;
-        step(&s);
-    }
+    steps_with_waits(&s, 20000, 400, 20, 2 * MS);
     CU_ASSERT(s.pace.bytes_per_s > 100 * MIB);
 }
 
@@ -139,10 +145,7 @@ static void a_wait_for_a_tick_now_and_then_changes_nothing(void)
     stage_t s;
     setup(&s);
     begin(&s);
-    for (int i = 0; i < 20000; ++i) {
-        s.waits_ns = i % 80 == 0 ? 4 * MS : 0;
-        step(&s);
-    }
+    steps_with_waits(&s, 20000, 80, 1, 4 * MS);
     CU_ASSERT(s.pace.bytes_per_s > 100 * MIB);
 }
 

@@ -336,15 +336,16 @@ static bool was_brought_in(const void *base, size_t bytes)
     return false;
 }
 
+static cairn_os_t staged;
+
 /** a machine where this says what is in memory; until cairn_os is the real one again */
 static void stage(bool (*is_resident)(const void *base, size_t bytes))
 {
-    static cairn_os_t os;
-    os = cairn_os_real;
-    os.coarse_ms = later_ms;
-    os.populate = noted_populate;
-    os.is_resident = is_resident;
-    cairn_os = &os;
+    staged = cairn_os_real;
+    staged.coarse_ms = later_ms;
+    staged.populate = noted_populate;
+    staged.is_resident = is_resident;
+    cairn_os = &staged;
     days_later_ms = 0;
     brought_in_count = 0;
 }
@@ -452,13 +453,9 @@ static uint64_t still_ms(void)
 
 static void stage_real_memory(void)
 {
-    static cairn_os_t os;
-    os = cairn_os_real;
-    os.coarse_ms = still_ms;
-    os.populate = counted_populate;
-    os.is_resident = is_resident_unless_lost;
-    cairn_os = &os;
-    days_later_ms = 0;
+    stage(is_resident_unless_lost);
+    staged.coarse_ms = still_ms;
+    staged.populate = counted_populate;
     memory_is_lost = false;
     own_populates = own_populated_bytes = 0;
 }
