@@ -20,7 +20,8 @@ typedef struct st_cairn_pipeline_t {
     void (*handle)(h2o_req_t *req);
     bool *has_closed;  /* while requests are being handled: becomes true if it closes meanwhile */
     size_t next_bytes; /* of the head behind this one that will be handled at once; 0: none will */
-    h2o_req_t *held;   /* has been answered into `run` */
+    h2o_req_t *ended;  /* has been answered, and is to be ended */
+    bool is_held;      /* the answer is in `run`; else it has been sent */
     char *run;         /* answers that have not been sent; shared memory, or NULL */
     size_t run_bytes;
     char *flushed; /* what is being sent ahead of the request under way; shared memory, or NULL */

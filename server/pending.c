@@ -146,19 +146,32 @@ void cairn_pending_on_done(cairn_sink_t *sink, cairn_write_t *list)
     h2o_multithread_send_message(&worker->writes, &message->super);
 }
 
+static void answer_write(void *ctx)
+{
+    cairn_write_t *write = ctx;
+    waiting_t *waiting = write->ctx;
+    waiting->on_written(waiting->req, write);
+    cairn_write_destroy(write);
+}
+
+static void answer_batch(void *ctx)
+{
+    waiting_t *waiting = ctx;
+    waiting->on_batch(waiting->req, waiting->ctx);
+}
+
 static void answer(cairn_write_t *write)
 {
     waiting_t *waiting = write->ctx;
-    if (waiting->on_batch != NULL) {
-        if (--waiting->remaining == 0) {
-            cairn_conn_unpark(cairn_conn_of(waiting->req));
-            waiting->on_batch(waiting->req, waiting->ctx);
-        }
+    cairn_conn_t *conn = cairn_conn_of(waiting->req);
+    bool is_batch = waiting->on_batch != NULL;
+    if (is_batch && --waiting->remaining != 0)
         return;
-    }
-    cairn_conn_unpark(cairn_conn_of(waiting->req));
-    waiting->on_written(waiting->req, write);
-    cairn_write_destroy(write);
+    cairn_conn_unpark(conn);
+    if (is_batch)
+        cairn_pipeline_resume(conn, answer_batch, waiting);
+    else
+        cairn_pipeline_resume(conn, answer_write, write);
 }
 
 void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
@@ -180,8 +193,9 @@ void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_
  * A read needs what was loaded to be whole. A write goes on with what is damaged or cannot be read:
  * it may be the very one that puts something whole in its place, and the writer decides.
  */
-static void go_on(load_t *load)
+static void answer_load(void *ctx)
 {
+    load_t *load = ctx;
     cairn_err_t err = load->super.err;
     if (load->write != NULL && err != CAIRN_ERR_NOMEM) {
         enqueue(load->req, load->write);
@@ -199,7 +213,7 @@ void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t
     while (!h2o_linklist_is_empty(messages)) {
         load_t *load = H2O_STRUCT_FROM_MEMBER(load_t, message.link, messages->next);
         h2o_linklist_unlink(&load->message.link);
-        go_on(load);
+        cairn_pipeline_resume(cairn_conn_of(load->req), answer_load, load);
         free(load);
     }
 }

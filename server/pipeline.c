@@ -98,10 +98,15 @@ void cairn_pipeline_flush(cairn_conn_t *conn)
     h2o_socket_write(conn->sock, &run, 1, on_flushed);
 }
 
+/** whether a request whose answer has been given is ended for it; see end_request() */
+static bool may_end(const h2o_req_t *req, const cairn_pipeline_t *pipeline)
+{
+    return pipeline->has_closed != NULL && req->http1_is_persistent;
+}
+
 static bool may_hold(const h2o_req_t *req, const cairn_pipeline_t *pipeline)
 {
-    return pipeline->next_bytes != 0 && pipeline->has_closed != NULL && pipeline->flushed == NULL &&
-           req->http1_is_persistent;
+    return pipeline->next_bytes != 0 && pipeline->flushed == NULL && may_end(req, pipeline);
 }
 
 char *cairn_pipeline_room(h2o_req_t *req, size_t bytes)
@@ -126,7 +131,8 @@ static bool hold(h2o_req_t *req, cairn_pipeline_t *pipeline, const h2o_iovec_t *
             memcpy(at, bufs[i].base, bufs[i].len);
         pipeline->run_bytes += bufs[i].len;
     }
-    pipeline->held = req;
+    pipeline->ended = req;
+    pipeline->is_held = true;
     return true;
 }
 
@@ -141,10 +147,29 @@ static size_t append(h2o_iovec_t *all, size_t count, h2o_iovec_t more)
     return count + 1;
 }
 
+/**
+ * Whether the socket has taken all of an answer; else `answer` is what is left of it. What libh2o
+ * does for that, writev() and another visit to the connection, costs a fortieth of a small GET. An
+ * error is for libh2o to find, with what is left.
+ */
+static bool send_now(h2o_socket_t *sock, h2o_iovec_t *answer)
+{
+    if (sock->ssl != NULL)
+        return false;
+    ssize_t n = send(h2o_socket_get_fd(sock), answer->base, answer->len, MSG_NOSIGNAL);
+    if (n <= 0)
+        return false;
+    sock->bytes_written += (size_t)n; /* as libh2o counts what goes through it */
+    answer->base += n;
+    answer->len -= (size_t)n;
+    return answer->len == 0;
+}
+
 void cairn_pipeline_send(h2o_req_t *req, const h2o_iovec_t *bufs, size_t count,
                          h2o_send_state_t state)
 {
-    cairn_pipeline_t *pipeline = &cairn_conn_of(req)->pipeline;
+    cairn_conn_t *conn = cairn_conn_of(req);
+    cairn_pipeline_t *pipeline = &conn->pipeline;
     h2o_iovec_t all[3];
     size_t all_count = 0;
     if (pipeline->flushed != NULL) {
@@ -165,7 +190,11 @@ void cairn_pipeline_send(h2o_req_t *req, const h2o_iovec_t *bufs, size_t count,
     }
     for (size_t i = 0; i < count; ++i)
         all_count = append(all, all_count, bufs[i]);
-    h2o_send(req, all, all_count, state);
+    if (state == H2O_SEND_STATE_FINAL && all_count == 1 && may_end(req, pipeline) &&
+        send_now(conn->sock, &all[0]))
+        pipeline->ended = req;
+    else
+        h2o_send(req, all, all_count, state);
 }
 
 /* ---------------------------------------------------------------- one after the other */
@@ -206,35 +235,62 @@ static void handle_next(cairn_conn_t *conn, size_t foreseen)
 }
 
 /**
- * Handles what is here. Ending a request whose answer is held brings the next one at once, from
- * within h2o_send(), and leaves it in pipeline->req: a loop, where libh2o would go one deeper with
- * each.
+ * Ends a request whose answer is held or gone; `foreseen` becomes what handle_next() wants to know
+ * of the one behind it. False if there is none, or it has not been answered, or all is over.
  */
-static void handle_all(cairn_conn_t *conn)
+static bool end_request(cairn_conn_t *conn, const bool *has_closed, size_t *foreseen)
 {
-    bool has_closed = false;
     cairn_pipeline_t *pipeline = &conn->pipeline;
+    h2o_req_t *req = pipeline->ended;
+    bool is_held = pipeline->is_held;
+    if (req == NULL)
+        return false;
+    *foreseen = is_held ? pipeline->next_bytes : 0;
+    pipeline->ended = NULL;
+    pipeline->is_held = false;
+    h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
+    if (*has_closed)
+        return false;
+    /* better than answers out of order, should the library not have taken it after all */
+    if (is_held && pipeline->req == NULL)
+        cairn_conn_shutdown(conn, SHUT_RDWR);
+    return pipeline->req != NULL;
+}
+
+/**
+ * Ends what has been answered and handles what is here. Ending a request brings the next one at
+ * once, from within h2o_send(), and leaves it in pipeline->req: a loop, where libh2o would go one
+ * deeper with each.
+ */
+static void go_on(cairn_conn_t *conn, const bool *has_closed)
+{
     size_t foreseen = 0;
-    pipeline->has_closed = &has_closed;
-    while (pipeline->req != NULL) {
+    while (!*has_closed &&
+           (conn->pipeline.req != NULL || end_request(conn, has_closed, &foreseen))) {
         if (!has_turn(conn)) {
             wait_for_turn(conn);
             break;
         }
         handle_next(conn, foreseen);
-        h2o_req_t *held = pipeline->held;
-        if (held == NULL)
-            break;
-        foreseen = pipeline->next_bytes;
-        pipeline->held = NULL;
-        h2o_send(held, NULL, 0, H2O_SEND_STATE_FINAL);
-        if (has_closed)
-            return;
-        /* better than answers out of order, should the library not have taken it after all */
-        if (pipeline->req == NULL)
-            cairn_conn_shutdown(conn, SHUT_RDWR);
     }
-    pipeline->has_closed = NULL;
+    if (!*has_closed)
+        conn->pipeline.has_closed = NULL;
+}
+
+static void handle_all(cairn_conn_t *conn)
+{
+    bool has_closed = false;
+    conn->pipeline.has_closed = &has_closed;
+    go_on(conn, &has_closed);
+}
+
+void cairn_pipeline_resume(cairn_conn_t *conn, void (*answer)(void *ctx), void *ctx)
+{
+    bool has_closed = false;
+    assert(conn->pipeline.has_closed == NULL && conn->pipeline.req == NULL);
+    conn->pipeline.has_closed = &has_closed;
+    answer(ctx);
+    go_on(conn, &has_closed);
 }
 
 static void on_turn(h2o_timeout_entry_t *entry)

@@ -8,6 +8,10 @@
  * Sure to be handled is a GET of a value with the head of the request before it, but for its key:
  * what libh2o has taken once it takes again. So nothing of the library's own, such as its answer to
  * a head that it cannot read, can get in front of what is held.
+ *
+ * What goes out in one piece, a small value or that a write is done, is sent here, and its request
+ * ended at once: the library would come back to the connection for that in another pass. Over TLS,
+ * and where the socket does not take all, it is the library that sends.
  */
 #ifndef CAIRN_SERVER_PIPELINE_H
 #define CAIRN_SERVER_PIPELINE_H
@@ -20,6 +24,12 @@
  */
 void cairn_pipeline_handle(h2o_req_t *req, void (*handle)(h2o_req_t *req));
 
+/**
+ * Answers a request that has waited by calling answer(ctx), which may also leave it waiting on, and
+ * goes on with what is behind it. The request may be gone afterwards, and so may the connection.
+ */
+void cairn_pipeline_resume(cairn_conn_t *conn, void (*answer)(void *ctx), void *ctx);
+
 /** What has been answered goes out now: the answer to come is late. */
 void cairn_pipeline_flush(cairn_conn_t *conn);
 
@@ -31,7 +41,8 @@ char *cairn_pipeline_room(h2o_req_t *req, size_t bytes);
 
 /**
  * h2o_send() for an answer whose head is its own (server/head.h): behind what is held, or held with
- * it. One or two buffers, which live as long as the request; at least one byte.
+ * it. One or two buffers, which live as long as the request; at least one byte. The request lives
+ * on until `handle` of cairn_pipeline_handle(), or `answer` of cairn_pipeline_resume(), returns.
  */
 void cairn_pipeline_send(h2o_req_t *req, const h2o_iovec_t *bufs, size_t count,
                          h2o_send_state_t state);

@@ -85,27 +85,39 @@ static void any_pipeline(void)
     }
 }
 
-/** its answers come when it reads them: what is held meanwhile is bounded, and none is lost */
-static void slow_reader(void)
+/** its answers come when it reads them: what is held meanwhile is bounded, and none is lost. The
+ * requests come `together` at a time */
+static void read_slowly(size_t together)
 {
-    enum { REQUESTS = 40000 };
+    enum { REQUESTS = 40000, TOGETHER_MAX = 1000 };
+    static char requests[TOGETHER_MAX * sizeof(large)];
     http_conn_t conn;
     http_response_t res;
     put_values();
     site_open(&site, &conn);
     conn.timeout_ms = 60000;
-    for (int i = 0; i != REQUESTS / 1000; ++i) {
-        static char requests[1000 * sizeof(large)];
-        for (size_t j = 0; j != 1000; ++j)
-            memcpy(requests + j * (sizeof(large) - 1), large, sizeof(large));
-        CU_ASSERT_TRUE_FATAL(http_send(&conn, requests, 1000 * (sizeof(large) - 1)));
-    }
+    for (size_t j = 0; j != together; ++j)
+        memcpy(requests + j * (sizeof(large) - 1), large, sizeof(large));
+    for (size_t i = 0; i != REQUESTS / together; ++i)
+        CU_ASSERT_TRUE_FATAL(http_send(&conn, requests, together * (sizeof(large) - 1)));
     for (int i = 0; i != REQUESTS; ++i) {
         CU_ASSERT_TRUE_FATAL(http_read_response(&conn, "GET", &res));
         CU_ASSERT_TRUE_FATAL(pipeline_is_value(&res, 6));
         http_response_dispose(&res);
     }
     http_close(&conn);
+}
+
+/** answers are put together, and the socket takes a part of them */
+static void slow_reader(void)
+{
+    read_slowly(1000);
+}
+
+/** each answer goes by itself, and the socket takes a part of one */
+static void slow_reader_of_single_answers(void)
+{
+    read_slowly(1);
 }
 
 static void client_dies(void)
@@ -252,6 +264,7 @@ void suite_http_pipelines(void)
     CU_add_test(s, "any pipeline is answered as its requests would be alone", any_pipeline);
     CU_add_test(s, "so is one that differs in a byte from the one before", any_byte);
     CU_add_test(s, "a reader that is slow gets every answer", slow_reader);
+    CU_add_test(s, "so does one that has asked one by one", slow_reader_of_single_answers);
     CU_add_test(s, "a stop ends it with a whole answer", stop_ends_in_a_whole_answer);
     CU_add_test(s, "over TLS as well", so_it_does_over_tls);
     CU_add_test(s, "clients that die between their answers leave nothing", client_dies);
