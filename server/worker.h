@@ -85,6 +85,8 @@ struct st_cairn_worker_t {
     h2o_timeout_entry_t grace_entry;
     h2o_timeout_t turn_timeout; /* after a connection has had its share */
     uint64_t turn;              /* of the loop, counted */
+    uint64_t looked_turn;       /* in which the clock was looked at last, */
+    uint64_t looked_ns;         /* and what it said */
     h2o_linklist_t conns;
     size_t conn_count;
     size_t lingerer_count;      /* ended connections that are listened to, server/conn.c */

@@ -153,7 +153,8 @@ static cairn_err_t copy(cairn_feed_reader_t *reader, uint64_t offset, void *to, 
         return CAIRN_OK;
     if (offset + count > reader->_end - reader->_at)
         return CAIRN_ERR_DAMAGED;
-    if (!reader->_options->may_wait && !cairn_residency_check(segment, reader->_at, offset + count))
+    if (!reader->_options->may_wait &&
+        cairn_residency_check(segment, reader->_at, offset + count) == 0)
         return CAIRN_ERR_COLD;
     cairn_err_t err = reader->_options->may_wait ? bring_in(reader, offset + count) : CAIRN_OK;
     if (err == CAIRN_OK && !cairn_guard_copy(to, segment->map + reader->_at + offset, count))

@@ -25,14 +25,17 @@ static void prefetch(const cairn_record_t *r)
         __builtin_prefetch((const uint8_t *)r + line * LINE_BYTES);
 }
 
-static bool head_is_in_memory(cairn_segment_t *segment, uint64_t offset, uint64_t available,
-                              const cairn_record_t *r)
+/** 0 if not; else the offset up to which all is */
+static uint64_t head_is_in_memory(cairn_segment_t *segment, uint64_t offset, uint64_t available,
+                                  const cairn_record_t *r)
 {
-    if (!cairn_residency_check(segment, offset, at_most(available, HEAD_GUESS_BYTES)))
-        return false;
+    uint64_t to = cairn_residency_check(segment, offset, at_most(available, HEAD_GUESS_BYTES));
+    if (to == 0)
+        return 0;
     uint64_t head = CAIRN_RECORD_HEAD_BYTES + (uint64_t)r->key_bytes + r->meta_bytes;
-    return head <= HEAD_GUESS_BYTES ||
-           cairn_residency_check(segment, offset, at_most(available, head));
+    return head <= HEAD_GUESS_BYTES
+               ? to
+               : cairn_residency_check(segment, offset, at_most(available, head));
 }
 
 bool cairn_probe_is_seen(const cairn_space_t *space, const cairn_seen_t *seen, cairn_loc_t loc)
@@ -58,7 +61,9 @@ static void look(void *ctx)
     look_t *l = ctx;
     cairn_probe_t *probe = l->probe;
     l->is_match = true;
-    if (!l->is_in_memory && !head_is_in_memory(l->segment, l->offset, l->available, l->record))
+    if (!l->is_in_memory)
+        probe->in_memory_to = head_is_in_memory(l->segment, l->offset, l->available, l->record);
+    if (!l->is_in_memory && probe->in_memory_to == 0)
         probe->cold = true;
     else if (!cairn_record_head_is_valid(l->record, l->available, l->segment->salt, l->offset))
         probe->fault = CAIRN_ERR_DAMAGED;
@@ -74,6 +79,7 @@ static void look(void *ctx)
 bool cairn_probe_match(void *ctx, cairn_loc_t loc)
 {
     cairn_probe_t *probe = ctx;
+    probe->in_memory_to = 0;
     if (cairn_probe_is_seen(probe->space, probe->seen, loc))
         return true;
     cairn_segment_t *segment = cairn_space_segment(probe->space, loc);

@@ -20,6 +20,7 @@ typedef struct st_cairn_probe_t {
      */
     cairn_err_t fault;
     bool is_lost; /* out: the head is good and says that the rest is lost; the fault is DAMAGED */
+    uint64_t in_memory_to; /* out: offset up to which the match is known to be; 0 if it is not */
 } cairn_probe_t;
 
 /** Whether a location that the index has is that of the record that was seen. */

@@ -70,22 +70,22 @@ void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t b
           end == written(segment) ? block_after(end) : block_before(end));
 }
 
-bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
+uint64_t cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
 {
     uint64_t first = block_before(offset), end = block_after(offset + bytes);
+    uint64_t from = first * CAIRN_BLOCK_BYTES, to = end * CAIRN_BLOCK_BYTES;
     uint32_t now = now_tick();
     if (is_believed(segment, age_of(segment, first, end, now), now))
-        return true;
+        return to;
     /* behind the records there may be no file any more, or pages that nobody has read yet */
-    uint64_t from = first * CAIRN_BLOCK_BYTES, to = end * CAIRN_BLOCK_BYTES;
     uint64_t written_to = written(segment);
     if (to > written_to)
         to = written_to;
     if (cairn_os->is_resident(segment->map + from, to - from)) {
         stamp(segment, first, end);
-        return true;
+        return to;
     }
-    return cairn_os->is_resident(segment->map + offset, bytes);
+    return cairn_os->is_resident(segment->map + offset, bytes) ? offset + bytes : 0;
 }
 
 bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint64_t bytes)
@@ -97,9 +97,9 @@ bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint
     return age <= FRESH_TICKS &&
            (is_believed(segment, age, now) ||
             cairn_os->is_resident(segment->map + first_at, end_at - first_at)) &&
-           (first_at == offset || cairn_residency_check(segment, offset, first_at - offset)) &&
+           (first_at == offset || cairn_residency_check(segment, offset, first_at - offset) != 0) &&
            (end_at == offset + bytes ||
-            cairn_residency_check(segment, end_at, offset + bytes - end_at));
+            cairn_residency_check(segment, end_at, offset + bytes - end_at) != 0);
 }
 
 void cairn_residency_note_load(const cairn_segment_t *segment)

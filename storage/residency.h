@@ -30,8 +30,11 @@
  */
 bool cairn_residency_is_verified(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
 
-/** Whether the range is in memory. For heads and small records only. */
-bool cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
+/**
+ * Whether the range is in memory: 0 if not, else the offset up to which all is, at least its end.
+ * For heads and small records only.
+ */
+uint64_t cairn_residency_check(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);
 
 /** The range has just been written, or brought in and verified. */
 void cairn_residency_stamp(cairn_segment_t *segment, uint64_t offset, uint64_t bytes);

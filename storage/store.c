@@ -292,16 +292,21 @@ cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_
 
 /* ---------------------------------------------------------------- reading */
 
-/** whether the body behind a valid head may be given out; COLD sends the caller to load it */
+/** of a record that has just been brought in: up to where it is in memory, and that it is verified
+ */
+#define LOADED UINT64_MAX
+
+/** whether the body behind a valid head may be given out; COLD sends the caller to load it. The
+ * segment is known to be in memory up to offset `in_memory_to` */
 static cairn_err_t check_body(cairn_segment_t *segment, const cairn_record_t *r, uint64_t offset,
-                              bool is_loaded)
+                              uint64_t in_memory_to)
 {
     uint64_t bytes = cairn_record_bytes(r);
-    if (is_loaded)
+    if (in_memory_to == LOADED)
         return CAIRN_OK;
     if (bytes > CAIRN_LARGE_BYTES)
         return cairn_residency_is_verified(segment, offset, bytes) ? CAIRN_OK : CAIRN_ERR_COLD;
-    if (!cairn_residency_check(segment, offset, bytes))
+    if (offset + bytes > in_memory_to && cairn_residency_check(segment, offset, bytes) == 0)
         return CAIRN_ERR_COLD;
     cairn_residency_note_use(segment, offset, bytes);
     return cairn_record_body_is_valid(r) ? CAIRN_OK : CAIRN_ERR_DAMAGED;
@@ -333,8 +338,8 @@ typedef struct st_take_t {
     const cairn_record_t *record;
     cairn_value_t *value;
     uint64_t offset;
-    bool is_loaded;
-    bool may_expire; /* it is the present one, and not what a get of a batch has found */
+    uint64_t in_memory_to; /* offset up to which the segment is known to be; or LOADED */
+    bool may_expire;       /* it is the present one, and not what a get of a batch has found */
     cairn_err_t err;
 } take_t;
 
@@ -347,12 +352,12 @@ static void take(void *ctx)
         t->err = CAIRN_ERR_NOT_FOUND;
         return;
     }
-    t->err = check_body(t->value->_segment, t->record, t->offset, t->is_loaded);
+    t->err = check_body(t->value->_segment, t->record, t->offset, t->in_memory_to);
     if (t->err == CAIRN_OK)
         fill_value(t->value, t->record);
 }
 
-static cairn_err_t take_from_map(cairn_store_t *store, uint64_t loc, bool is_loaded,
+static cairn_err_t take_from_map(cairn_store_t *store, uint64_t loc, uint64_t in_memory_to,
                                  bool may_expire, cairn_value_t *value)
 {
     value->loc = loc;
@@ -361,7 +366,7 @@ static cairn_err_t take_from_map(cairn_store_t *store, uint64_t loc, bool is_loa
                 .record = cairn_space_record(store->space, loc),
                 .value = value,
                 .offset = cairn_segment_offset(value->_segment, loc),
-                .is_loaded = is_loaded,
+                .in_memory_to = in_memory_to,
                 .may_expire = may_expire};
     return cairn_guard_run(take, &t) ? t.err : CAIRN_ERR_IO;
 }
@@ -369,14 +374,15 @@ static cairn_err_t take_from_map(cairn_store_t *store, uint64_t loc, bool is_loa
 cairn_err_t cairn_store_take_at(cairn_store_t *store, uint64_t loc, bool is_loaded,
                                 cairn_value_t *value)
 {
-    return take_from_map(store, loc, is_loaded, false, value);
+    return take_from_map(store, loc, is_loaded ? LOADED : 0, false, value);
 }
 
 cairn_err_t cairn_store_take(cairn_store_t *store, const cairn_probe_t *probe, uint64_t loc,
                              cairn_value_t *value)
 {
     if (!probe->cold && probe->fault == CAIRN_OK)
-        return take_from_map(store, loc, loc == probe->loaded, true, value);
+        return take_from_map(store, loc, loc == probe->loaded ? LOADED : probe->in_memory_to, true,
+                             value);
     value->loc = loc;
     value->_segment = cairn_space_segment(store->space, loc);
     return probe->cold ? CAIRN_ERR_COLD : probe->fault;
@@ -410,7 +416,7 @@ static cairn_err_t peek(cairn_store_t *store, const cairn_key_t *key, bool whole
     cairn_segment_t *segment = cairn_space_segment(store->space, *loc);
     uint64_t offset = cairn_segment_offset(segment, *loc), bytes = seen->bytes;
     bool is_there = bytes > CAIRN_LARGE_BYTES ? cairn_residency_is_verified(segment, offset, bytes)
-                                              : cairn_residency_check(segment, offset, bytes);
+                                              : cairn_residency_check(segment, offset, bytes) != 0;
     return is_there ? CAIRN_OK : CAIRN_ERR_COLD;
 }
 

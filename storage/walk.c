@@ -88,7 +88,7 @@ static cairn_err_t judge(const cairn_walk_t *walk)
 /** where what is wanted lies in memory already, no call of the system is needed to know it */
 static void bring_in_some(cairn_walk_t *walk, uint64_t bytes)
 {
-    if (!cairn_residency_check(walk->segment, walk->at, bytes))
+    if (cairn_residency_check(walk->segment, walk->at, bytes) == 0)
         bring_in(walk->segment, walk->at, bytes);
 }
 

@@ -5,10 +5,13 @@
 #include "tests/suites.h"
 
 #include <CUnit/CUnit.h>
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/address.h"
+#include "server/decimal.h"
 #include "server/units.h"
 #include "server/wording.h"
 #include "tests/scratch.h"
@@ -164,6 +167,32 @@ static void other_addresses_are_refused(void)
     CU_ASSERT_PTR_NULL(cairn_address_parse(name + 1, &address));
 }
 
+/* ---- numbers ---- */
+
+static void is_written_as_printf_does(uint64_t number)
+{
+    char ours[CAIRN_DECIMAL_BYTES_MAX + 1], theirs[CAIRN_DECIMAL_BYTES_MAX + 1];
+    size_t bytes = cairn_decimal_write(ours, number);
+    ours[bytes] = '\0';
+    sprintf(theirs, "%" PRIu64, number);
+    CU_ASSERT_TRUE(same(ours, theirs));
+}
+
+/** around every number that has a digit, or a bit, more than the one before */
+static void numbers_of_every_length_are_written(void)
+{
+    uint64_t power = 1;
+    for (int digits = 1; digits <= CAIRN_DECIMAL_BYTES_MAX; ++digits, power *= 10)
+        for (uint64_t near = 0; near != 3; ++near)
+            is_written_as_printf_does(power - 1 + near);
+    for (int bit = 0; bit != 64; ++bit)
+        for (uint64_t near = 0; near != 3; ++near)
+            is_written_as_printf_does(((uint64_t)1 << bit) - 1 + near);
+    for (uint64_t number = 0; number != 10000; ++number)
+        is_written_as_printf_does(number * number);
+    is_written_as_printf_does(UINT64_MAX);
+}
+
 /* ---- messages ---- */
 
 static void quotes_are_short_and_clean(void)
@@ -208,6 +237,7 @@ void suite_units(void)
     CU_add_test(s, "printing takes the largest exact unit", printing_takes_the_largest_exact_unit);
     CU_add_test(s, "addresses have a host and a port", addresses_have_a_host_and_a_port);
     CU_add_test(s, "other addresses are refused", other_addresses_are_refused);
+    CU_add_test(s, "numbers of every length are written", numbers_of_every_length_are_written);
     CU_add_test(s, "quoted texts are short, and safe for a terminal", quotes_are_short_and_clean);
     CU_add_test(s, "the distance of two words counts slips", distances_count_slips);
 }
