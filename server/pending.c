@@ -60,16 +60,9 @@ void cairn_pending_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc,
 
 /* ---------------------------------------------------------------- writes */
 
-static void enqueue(h2o_req_t *req, cairn_write_t *write)
+void cairn_pending_init(cairn_worker_t *worker)
 {
-    cairn_err_t err = cairn_store_enqueue(cairn_pending_store(req), write);
-    if (err == CAIRN_OK) {
-        ++cairn_worker_of(req)->enqueued;
-        cairn_conn_park(cairn_conn_of(req));
-        return;
-    }
-    cairn_write_destroy(write);
-    cairn_reply_err(req, err);
+    worker->unqueued_tail = &worker->unqueued;
 }
 
 void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_answer_cb on_written)
@@ -78,21 +71,71 @@ void cairn_pending_write(h2o_req_t *req, cairn_write_t *write, cairn_pending_ans
         cairn_reply_err(req, CAIRN_ERR_NOMEM);
         return;
     }
+    cairn_worker_t *worker = cairn_worker_of(req);
     waiting_t *waiting = h2o_mem_alloc_pool(&req->pool, sizeof(*waiting));
     *waiting = (waiting_t){.req = req, .on_written = on_written};
     write->ctx = waiting;
-    write->sink = &cairn_worker_of(req)->sink;
+    write->sink = &worker->sink;
+    *worker->unqueued_tail = write;
+    worker->unqueued_tail = &write->next;
+    ++worker->write_count;
+    cairn_conn_park(cairn_conn_of(req));
+}
+
+static h2o_req_t *req_of(const cairn_write_t *write)
+{
+    return ((const waiting_t *)write->ctx)->req;
+}
+
+/** false if the queue has not taken it; then it has its error */
+static bool enqueue(cairn_write_t *write)
+{
+    const h2o_req_t *req = req_of(write);
+    write->err = cairn_store_enqueue(cairn_pending_store(req), write);
+    return write->err == CAIRN_OK;
+}
+
+/** answers what the queue has not taken */
+static void refuse(void *ctx)
+{
+    cairn_write_t *write = ctx;
+    h2o_req_t *req = req_of(write);
+    cairn_err_t err = write->err;
+    cairn_write_destroy(write);
+    cairn_conn_unpark(cairn_conn_of(req));
+    cairn_reply_err(req, err);
+}
+
+/** has what the writer will look at brought in, if it is not in memory; queues the write else */
+static void submit(cairn_store_t *store, cairn_write_t *write)
+{
     bool builds_upon_it = write->op == CAIRN_WRITE_INCR || write->op == CAIRN_WRITE_APPEND;
     uint64_t loc;
     if (write->op != CAIRN_WRITE_SYNC &&
-        cairn_store_peek_write(cairn_pending_store(req), write, builds_upon_it, &loc) ==
-            CAIRN_ERR_COLD) {
-        load_t *load = new_load(req, &write->key, loc);
+        cairn_store_peek_write(store, write, builds_upon_it, &loc) == CAIRN_ERR_COLD) {
+        load_t *load = new_load(req_of(write), &write->key, loc);
         load->write = write;
-        cairn_store_load(cairn_pending_store(req), &load->super);
-    } else {
-        enqueue(req, write);
+        cairn_store_load(store, &load->super);
+    } else if (!enqueue(write)) {
+        cairn_pipeline_resume(cairn_conn_of(req_of(write)), refuse, write);
     }
+}
+
+void cairn_pending_submit(cairn_worker_t *worker)
+{
+    /* acquire: pairs with main's release when the store is open */
+    cairn_store_t *store = atomic_load_explicit(&worker->server->store, memory_order_acquire);
+    cairn_write_t *first = worker->unqueued;
+    worker->write_count = 0;
+    worker->unqueued = NULL; /* answering a refused one may bring the next one of its connection */
+    worker->unqueued_tail = &worker->unqueued;
+    cairn_store_prefetch(store, first);
+    for (cairn_write_t *write = first, *next; write != NULL; write = next) {
+        next = write->next;
+        write->next = NULL;
+        submit(store, write);
+    }
+    cairn_store_wake(store);
 }
 
 cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t count, bool is_atomic,
@@ -107,7 +150,7 @@ cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t cou
     }
     cairn_err_t err = cairn_store_enqueue_batch(cairn_pending_store(req), first, is_atomic);
     if (err == CAIRN_OK) {
-        ++worker->enqueued;
+        ++worker->write_count;
         cairn_conn_park(cairn_conn_of(req));
     }
     return err;
@@ -198,9 +241,13 @@ static void answer_load(void *ctx)
     load_t *load = ctx;
     cairn_err_t err = load->super.err;
     if (load->write != NULL && err != CAIRN_ERR_NOMEM) {
-        enqueue(load->req, load->write);
+        ++cairn_worker_of(load->req)->write_count;
+        if (!enqueue(load->write))
+            refuse(load->write);
+    } else if (load->write != NULL) {
+        load->write->err = err;
+        refuse(load->write);
     } else if (err != CAIRN_OK) {
-        cairn_write_destroy(load->write);
         cairn_reply_err(load->req, err);
     } else {
         load->on_loaded(load->req, &load->key, load->super.loc);

@@ -24,9 +24,8 @@ void cairn_pending_load(h2o_req_t *req, const cairn_key_t *key, uint64_t loc,
 typedef void (*cairn_pending_answer_cb)(h2o_req_t *req, const cairn_write_t *write);
 
 /**
- * Queues a write for the request, which `on_written` answers; what the writer will look at is
- * brought in before, so that it need not wait for the disk. A write that cannot be queued is
- * answered here.
+ * Has a write done for the request, which `on_written` answers: it is queued when the worker's
+ * turns are over, see cairn_pending_submit(). A write that cannot be queued is answered by itself.
  *
  * Owner: takes `write`, and NULL for one there was no memory for.
  */
@@ -41,6 +40,16 @@ typedef void (*cairn_pending_batch_cb)(h2o_req_t *req, void *ctx);
  */
 cairn_err_t cairn_pending_batch(h2o_req_t *req, cairn_write_t *first, size_t count, bool is_atomic,
                                 cairn_pending_batch_cb on_batch, void *ctx);
+
+/** Makes a worker ready for writes. */
+void cairn_pending_init(cairn_worker_t *worker);
+
+/**
+ * Queues the writes that have come in the last turns and wakes the writer. Together, since each key
+ * has its place anywhere in memory: what will be looked at sets out at once for all of them. What
+ * is not in memory is brought in first, so that the writer need not wait for the disk.
+ */
+void cairn_pending_submit(cairn_worker_t *worker);
 
 /** work for a request that would hold up the event loop; the caller's memory */
 typedef struct st_cairn_pending_job_t cairn_pending_job_t;

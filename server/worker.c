@@ -268,6 +268,7 @@ static void set_up(cairn_worker_t *worker)
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->orders, on_orders);
     h2o_multithread_register_receiver(worker->ctx.queue, &worker->tables, on_tables);
     cairn_followers_init(worker);
+    cairn_pending_init(worker);
     h2o_timeout_init(loop, &worker->accept_retry, ACCEPT_RETRY_MS);
     h2o_timeout_init(loop, &worker->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &worker->turn_timeout, TURN_MS);
@@ -301,14 +302,12 @@ static void take_turns(cairn_worker_t *worker)
     size_t before;
     int turns = 0;
     do {
-        before = worker->enqueued;
+        before = worker->write_count;
         ++worker->turn;
         h2o_evloop_run(worker->ctx.loop, before == 0 ? LOOP_WAIT_MS : 0);
-    } while (worker->enqueued != before && ++turns < GATHER_TURNS_MAX);
-    if (worker->enqueued == 0)
-        return;
-    worker->enqueued = 0;
-    cairn_store_wake(atomic_load_explicit(&worker->server->store, memory_order_acquire));
+    } while (worker->write_count != before && ++turns < GATHER_TURNS_MAX);
+    if (worker->write_count != 0)
+        cairn_pending_submit(worker);
 }
 
 static void wait_for(sem_t *sem)

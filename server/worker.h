@@ -64,8 +64,10 @@ struct st_cairn_worker_t {
     int listen_fds[CAIRN_LISTEN_MAX]; /* -1 where there is none */
     cairn_metrics_t metrics;
 
-    cairn_sink_t sink; /* where the writer brings finished writes */
-    size_t enqueued;   /* writes of which the writer has not been told yet */
+    cairn_sink_t sink;             /* where the writer brings finished writes */
+    size_t write_count;            /* writes of which the writer has not been told yet */
+    cairn_write_t *unqueued;       /* those of them that are not queued yet, by `next` */
+    cairn_write_t **unqueued_tail; /* where the next one goes */
     h2o_multithread_receiver_t writes;
     h2o_multithread_receiver_t loads;
     h2o_multithread_receiver_t jobs;

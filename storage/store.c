@@ -292,6 +292,9 @@ cairn_key_t cairn_store_key(const cairn_store_t *store, const void *bytes, size_
 
 /* ---------------------------------------------------------------- reading */
 
+/** writes that are looked up together */
+#define PREFETCH_MAX 64
+
 /** of a record that has just been brought in: up to where it is in memory, and that it is verified
  */
 #define LOADED UINT64_MAX
@@ -431,6 +434,18 @@ cairn_err_t cairn_store_peek_write(cairn_store_t *store, cairn_write_t *write, b
                                    uint64_t *loc)
 {
     return peek(store, &write->key, whole, loc, &write->_seen);
+}
+
+void cairn_store_prefetch(cairn_store_t *store, const cairn_write_t *first)
+{
+    cairn_probe_t probe = {.space = store->space};
+    while (first != NULL && first->next != NULL) { /* one by itself gains nothing */
+        uint64_t hashes[PREFETCH_MAX];
+        size_t count = 0;
+        for (; first != NULL && count < PREFETCH_MAX; first = first->next)
+            hashes[count++] = first->key.hash; /* of what has no key, a line for nothing */
+        cairn_index_prefetch(store->index, count, hashes, cairn_probe_prefetch, &probe);
+    }
 }
 
 uint64_t cairn_store_now_ms(const cairn_store_t *store)

@@ -278,6 +278,10 @@ cairn_write_t *cairn_write_create_sync(uint64_t version);
 cairn_write_t *cairn_write_create_roll(void); /* not for batches */
 void cairn_write_destroy(cairn_write_t *write);
 
+/** Writes, linked by `next`, are about to be peeked at: what that will look at sets out from
+ * memory. A hint. Threads: any reader. */
+void cairn_store_prefetch(cairn_store_t *store, const cairn_write_t *first);
+
 /**
  * As cairn_store_peek() for the key of a write that is about to be queued: leaves in it what was
  * seen, and if that is still so when the writer comes to it, the writer need not look again.
