@@ -60,9 +60,12 @@ void cairn_pace_observe(cairn_pace_t *pace, const cairn_log_load_t *load)
         pace->usual_sync_ns += mean / USUAL_PARTS - pace->usual_sync_ns / USUAL_PARTS;
 }
 
-static void begin_window(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_t *load)
+/** a window of work begins after a rest; what the log has meanwhile counts with the rest's time */
+static void begin_window(cairn_pace_t *pace, uint64_t now_ns, uint64_t rest_ms,
+                         const cairn_log_load_t *load)
 {
-    pace->begun_ns = now_ns;
+    pace->begun_ns = now_ns + rest_ms * 1000000;
+    pace->logged_ns = now_ns;
     pace->log_bytes = load->bytes;
     pace->bytes = 0;
 }
@@ -77,7 +80,7 @@ void cairn_pace_begin(cairn_pace_t *pace, uint64_t now_ns, const cairn_log_load_
     pace->least = RATE_LEAST;
     pace->turns = *turns;
     pace->looks = 0;
-    begin_window(pace, now_ns, load);
+    begin_window(pace, now_ns, 0, load);
 }
 
 static uint64_t clamp(uint64_t rate, uint64_t least, uint64_t most)
@@ -103,9 +106,16 @@ static bool has_waited_long(cairn_pace_t *pace, const cairn_turns_t *turns)
     return pace->looks >= LOOKS_LEAST;
 }
 
-static void adapt(cairn_pace_t *pace, uint64_t now_ns, uint64_t mean, uint64_t logged_per_s)
+static uint64_t logged_per_s(const cairn_pace_t *pace, uint64_t now_ns,
+                             const cairn_log_load_t *load)
 {
-    pace->least = clamp(LOG_MULTIPLE * logged_per_s, RATE_LEAST, RATE_MOST);
+    uint64_t ms = (now_ns - pace->logged_ns) / 1000000;
+    return (load->bytes - pace->log_bytes) * 1000 / (ms != 0 ? ms : 1);
+}
+
+static void adapt(cairn_pace_t *pace, uint64_t now_ns, uint64_t mean, uint64_t logged)
+{
+    pace->least = clamp(LOG_MULTIPLE * logged, RATE_LEAST, RATE_MOST);
     if (mean != 0 && pace->usual_sync_ns != 0 && mean > HELD_UP * pace->usual_sync_ns)
         halve(pace, now_ns);
     else if (now_ns - pace->halved_ns > HALVED_FOR_NS)
@@ -125,9 +135,8 @@ uint64_t cairn_pace_rest_ms(cairn_pace_t *pace, uint64_t bytes, uint64_t now_ns,
     if (rest_ms > REST_MS_MOST)
         rest_ms = REST_MS_MOST;
     if (pace->bytes >= WINDOW_BYTES) {
-        adapt(pace, now_ns, mean_since(pace, load),
-              (load->bytes - pace->log_bytes) * 1000 / (taken_ms != 0 ? taken_ms : 1));
-        begin_window(pace, now_ns + rest_ms * 1000000, load);
+        adapt(pace, now_ns, mean_since(pace, load), logged_per_s(pace, now_ns, load));
+        begin_window(pace, now_ns, rest_ms, load);
     }
     pace->rested_ns = now_ns;
     return rest_ms;

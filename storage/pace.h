@@ -32,10 +32,10 @@ typedef struct st_cairn_pace_t {
     unsigned looks;         /* in a row that found that it had to wait */
     uint64_t halved_ns;     /* when the rate was halved last */
     uint64_t rested_ns;     /* when there was work last */
-    /* since the rate was last set: */
-    uint64_t begun_ns;
-    uint64_t log_bytes; /* what the log had then */
-    uint64_t bytes;     /* done */
+    uint64_t logged_ns;     /* when the rate was set last */
+    uint64_t log_bytes;     /* what the log had then */
+    uint64_t begun_ns;      /* when the rest after that was over */
+    uint64_t bytes;         /* done since */
 } cairn_pace_t;
 
 void cairn_pace_init(cairn_pace_t *pace);

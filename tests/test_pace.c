@@ -15,14 +15,15 @@
 #define MS ((uint64_t)1000000)
 #define SECOND (1000 * MS)
 /** at a time, and what that takes of a processor */
-#define PIECE_BYTES (MIB / 4)
-#define PIECE_NS (MS / 2)
+#define PIECE_BYTES (MIB / 16)
+#define PIECE_NS (MS / 8)
 
 typedef struct st_stage_t {
     cairn_pace_t pace;
     uint64_t now_ns;
     cairn_log_load_t load;
     cairn_turns_t turns;
+    uint64_t piece_bytes;
     /* what there is beside it */
     uint64_t waits_ns;     /* of each piece, for a processor */
     uint64_t sync_ns;      /* of each sync of the log, of which there are a thousand a second */
@@ -47,7 +48,7 @@ static void begin(stage_t *s)
 
 static void setup(stage_t *s)
 {
-    *s = (stage_t){.now_ns = 1000 * SECOND};
+    *s = (stage_t){.now_ns = 1000 * SECOND, .piece_bytes = PIECE_BYTES};
     cairn_pace_init(&s->pace);
 }
 
@@ -57,14 +58,14 @@ static void step(stage_t *s)
     ++s->turns.count;
     s->turns.waited_ns += s->waits_ns;
     pass(s, PIECE_NS + s->waits_ns);
-    pass(s, MS * cairn_pace_rest_ms(&s->pace, PIECE_BYTES, s->now_ns, &s->load, &s->turns));
+    pass(s, MS * cairn_pace_rest_ms(&s->pace, s->piece_bytes, s->now_ns, &s->load, &s->turns));
 }
 
 /** bytes a second over so many seconds */
 static uint64_t rate_over(stage_t *s, unsigned seconds)
 {
     uint64_t begun_ns = s->now_ns, bytes = 0;
-    for (; s->now_ns - begun_ns < seconds * SECOND; bytes += PIECE_BYTES)
+    for (; s->now_ns - begun_ns < seconds * SECOND; bytes += s->piece_bytes)
         step(s);
     return bytes * SECOND / (s->now_ns - begun_ns);
 }
@@ -149,24 +150,36 @@ static void a_wait_for_a_tick_now_and_then_changes_nothing(void)
     CU_ASSERT(s.pace.bytes_per_s > 100 * MIB);
 }
 
+static void twice_as_much_is_done_as_is_logged(uint64_t logged_per_s, uint64_t piece_bytes)
+{
+    stage_t s;
+    setup(&s);
+    s.piece_bytes = piece_bytes;
+    s.sync_ns = MS / 10;
+    pass(&s, SECOND);
+    cairn_pace_observe(&s.pace, &s.load);
+    s.logged_per_s = logged_per_s;
+    s.sync_ns = MS;
+    s.waits_ns = piece_bytes / PIECE_BYTES * MS / 4;
+    begin(&s);
+    rate_over(&s, 3);
+    uint64_t rate = rate_over(&s, 8);
+    CU_ASSERT(rate > 19 * logged_per_s / 10);
+    CU_ASSERT(rate < 23 * logged_per_s / 10);
+}
+
 static void twice_what_is_logged_is_done_whoever_waits(void)
 {
-    static const uint64_t logged[] = {3 * MIB, 10 * MIB, 40 * MIB};
-    for (size_t i = 0; i < sizeof(logged) / sizeof(logged[0]); ++i) {
-        stage_t s;
-        setup(&s);
-        s.sync_ns = MS / 10;
-        pass(&s, SECOND);
-        cairn_pace_observe(&s.pace, &s.load);
-        s.logged_per_s = logged[i];
-        s.sync_ns = MS;
-        s.waits_ns = MS;
-        begin(&s);
-        rate_over(&s, 3);
-        uint64_t rate = rate_over(&s, 5);
-        CU_ASSERT(rate > 19 * logged[i] / 10);
-        CU_ASSERT(rate < 23 * logged[i] / 10 + MIB);
-    }
+    twice_as_much_is_done_as_is_logged(3 * MIB, PIECE_BYTES);
+    twice_as_much_is_done_as_is_logged(10 * MIB, PIECE_BYTES);
+    twice_as_much_is_done_as_is_logged(40 * MIB, PIECE_BYTES);
+}
+
+/* each is followed by a long rest, in which the log goes on */
+static void large_pieces_are_no_faster(void)
+{
+    twice_as_much_is_done_as_is_logged(3 * MIB, 2 * MIB);
+    twice_as_much_is_done_as_is_logged(10 * MIB, 4 * MIB);
 }
 
 /* as with small segments, of which each compaction does little */
@@ -254,6 +267,7 @@ void suite_pace(void)
                 a_wait_for_a_tick_now_and_then_changes_nothing);
     CU_add_test(s, "twice what is logged is done whoever waits",
                 twice_what_is_logged_is_done_whoever_waits);
+    CU_add_test(s, "large pieces are no faster", large_pieces_are_no_faster);
     CU_add_test(s, "many short works are as fast as a long one",
                 many_short_works_are_as_fast_as_a_long_one);
     CU_add_test(s, "after a while without work it begins with care",
