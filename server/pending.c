@@ -117,6 +117,8 @@ static void submit(cairn_store_t *store, cairn_write_t *write)
         load->write = write;
         cairn_store_load(store, &load->super);
     } else if (!enqueue(write)) {
+        /* its answer is for the loop to finish, whose next turn must not wait: as if more came */
+        ++cairn_worker_of(req_of(write))->write_count;
         cairn_pipeline_resume(cairn_conn_of(req_of(write)), refuse, write);
     }
 }
@@ -236,17 +238,14 @@ void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_
  * A read needs what was loaded to be whole. A write goes on with what is damaged or cannot be read:
  * it may be the very one that puts something whole in its place, and the writer decides.
  */
-static void answer_load(void *ctx)
+static void answer_load(load_t *load)
 {
-    load_t *load = ctx;
     cairn_err_t err = load->super.err;
-    if (load->write != NULL && err != CAIRN_ERR_NOMEM) {
-        ++cairn_worker_of(load->req)->write_count;
-        if (!enqueue(load->write))
-            refuse(load->write);
-    } else if (load->write != NULL) {
+    if (load->write != NULL) {
         load->write->err = err;
-        refuse(load->write);
+        ++cairn_worker_of(load->req)->write_count;
+        if (err == CAIRN_ERR_NOMEM || !enqueue(load->write))
+            refuse(load->write);
     } else if (err != CAIRN_OK) {
         cairn_reply_err(load->req, err);
     } else {
@@ -260,7 +259,7 @@ void cairn_pending_on_loads(h2o_multithread_receiver_t *receiver, h2o_linklist_t
     while (!h2o_linklist_is_empty(messages)) {
         load_t *load = H2O_STRUCT_FROM_MEMBER(load_t, message.link, messages->next);
         h2o_linklist_unlink(&load->message.link);
-        cairn_pipeline_resume(cairn_conn_of(load->req), answer_load, load);
+        answer_load(load);
         free(load);
     }
 }

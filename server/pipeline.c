@@ -73,12 +73,14 @@ static void drop_flushed(cairn_pipeline_t *pipeline)
     pipeline->flushed = NULL;
 }
 
-/** an error is for the answer to find, whose own sending fails too */
 static void on_flushed(h2o_socket_t *sock, const char *err)
 {
-    cairn_pipeline_t *pipeline = &((cairn_conn_t *)sock->on_close.data)->pipeline;
+    cairn_conn_t *conn = sock->on_close.data;
+    cairn_pipeline_t *pipeline = &conn->pipeline;
     h2o_req_t *req = pipeline->late.req;
-    (void)err;
+    /* the answer to come would be taken for an earlier one */
+    if (err != NULL)
+        cairn_conn_shutdown(conn, SHUT_RDWR);
     drop_flushed(pipeline);
     pipeline->late.req = NULL;
     if (req != NULL)
