@@ -88,7 +88,9 @@ round() {
     curl -sS -o /dev/null -X POST "http://127.0.0.1:${PORT[cairn]}/v1/admin/compact"
     get_p99_us >>"$WORK/with"
     after=$(stat_of .compaction.bytes_read)
-    [ "$after" -gt "$before" ] || fail "nothing was compacted in the round that was to measure it"
+    # one that has not come to the end of a segment is counted when it does
+    [ "$after" -gt "$before" ] || [ "$(stat_of .compaction.running)" = true ] ||
+        fail "nothing was compacted in the round that was to measure it"
     echo $(((after - before) >> 20)) >>"$WORK/copied"
     settle
     progress "p99 $(tail -n 1 "$WORK/without") us without, $(tail -n 1 "$WORK/with") us with" \

@@ -311,6 +311,12 @@ static int fault_random(void *base, size_t count)
     return cairn_os_real.random(base, count);
 }
 
+static int fault_turns(uint64_t *count, uint64_t *waited_ns)
+{
+    FAIL_IF_STAGED(turns);
+    return cairn_os_real.turns(count, waited_ns);
+}
+
 static int fault_on_bus_error(void (*handler)(int signo, siginfo_t *info, void *context))
 {
     FAIL_IF_STAGED(on_bus_error);

@@ -22,7 +22,7 @@
     X(preallocate) X(truncate) X(make_readonly) X(pread) X(pwritev) \
     X(read_ahead) X(sync) X(drop_cache) X(overwrites_in_place) X(reserve) X(unreserve) \
     X(map) X(unmap) X(will_need) X(populate) X(is_resident) \
-    X(alloc) X(calloc) X(alloc_pages) X(random) X(on_bus_error)
+    X(alloc) X(calloc) X(alloc_pages) X(random) X(turns) X(on_bus_error)
 /* clang-format on */
 
 typedef enum en_fault_function_t {

@@ -369,7 +369,7 @@ static const struct {
     {FAULT_rename, ENOSPC}, {FAULT_unlink, EIO},          {FAULT_map, ENOMEM},
     {FAULT_unmap, ENOMEM},  {FAULT_will_need, EIO},       {FAULT_populate, EFAULT},
     {FAULT_alloc, ENOMEM},  {FAULT_calloc, ENOMEM},       {FAULT_alloc_pages, ENOMEM},
-    {FAULT_random, EIO},
+    {FAULT_random, EIO},    {FAULT_turns, ENOENT},
 };
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
 

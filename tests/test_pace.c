@@ -5,6 +5,7 @@
 #include <CUnit/CUnit.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "storage/os.h"
@@ -239,6 +240,10 @@ static void the_system_tells_who_has_waited_for_a_processor(void)
     uint64_t ns = 300 * MS;
     cpu_set_t all, one;
     pthread_t other;
+    if (cairn_os_real.turns(&before.count, &before.waited_ns) != 0) {
+        printf(" (skipped: the kernel does not count turns) ");
+        return;
+    }
     CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(all), &all), 0);
     CPU_ZERO(&one);
     for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++i)
@@ -246,7 +251,10 @@ static void the_system_tells_who_has_waited_for_a_processor(void)
             CPU_SET(i, &one);
     CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0); /* the other inherits it */
     CU_ASSERT_EQUAL(cairn_os_real.turns(&before.count, &before.waited_ns), 0);
-    CU_ASSERT_EQUAL_FATAL(pthread_create(&other, NULL, spin_on_the_first, &ns), 0);
+    int failure = pthread_create(&other, NULL, spin_on_the_first, &ns);
+    if (failure != 0)
+        sched_setaffinity(0, sizeof(all), &all); /* the tests to come want all of them */
+    CU_ASSERT_EQUAL_FATAL(failure, 0);
     spin(ns);
     CU_ASSERT_EQUAL(cairn_os_real.turns(&after.count, &after.waited_ns), 0);
     pthread_join(other, NULL);
