@@ -87,12 +87,13 @@ static h2o_req_t *req_of(const cairn_write_t *write)
     return ((const waiting_t *)write->ctx)->req;
 }
 
-/** false if the queue has not taken it; then it has its error */
-static bool enqueue(cairn_write_t *write)
+/** false if the queue has not taken it; then it has its error, else it is the writer's */
+static bool enqueue(cairn_store_t *store, cairn_write_t *write)
 {
-    const h2o_req_t *req = req_of(write);
-    write->err = cairn_store_enqueue(cairn_pending_store(req), write);
-    return write->err == CAIRN_OK;
+    cairn_err_t err = cairn_store_enqueue(store, write);
+    if (err != CAIRN_OK)
+        write->err = err;
+    return err == CAIRN_OK;
 }
 
 /** answers what the queue has not taken */
@@ -116,7 +117,7 @@ static void submit(cairn_store_t *store, cairn_write_t *write)
         load_t *load = new_load(req_of(write), &write->key, loc);
         load->write = write;
         cairn_store_load(store, &load->super);
-    } else if (!enqueue(write)) {
+    } else if (!enqueue(store, write)) {
         /* its answer is for the loop to finish, whose next turn must not wait: as if more came */
         ++cairn_worker_of(req_of(write))->write_count;
         cairn_pipeline_resume(cairn_conn_of(req_of(write)), refuse, write);
@@ -241,10 +242,12 @@ void cairn_pending_on_writes(h2o_multithread_receiver_t *receiver, h2o_linklist_
 static void answer_load(load_t *load)
 {
     cairn_err_t err = load->super.err;
-    if (load->write != NULL) {
+    if (load->write != NULL && err == CAIRN_ERR_NOMEM) {
         load->write->err = err;
+        refuse(load->write);
+    } else if (load->write != NULL) {
         ++cairn_worker_of(load->req)->write_count;
-        if (err == CAIRN_ERR_NOMEM || !enqueue(load->write))
+        if (!enqueue(cairn_pending_store(load->req), load->write))
             refuse(load->write);
     } else if (err != CAIRN_OK) {
         cairn_reply_err(load->req, err);
