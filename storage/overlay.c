@@ -5,12 +5,21 @@
 
 #include <string.h>
 
-void cairn_overlay_clear(cairn_overlay_t *overlay)
+#define SLOTS_MIN 64
+
+_Static_assert((CAIRN_OVERLAY_SLOTS & (CAIRN_OVERLAY_SLOTS - 1)) == 0, "slots are masked");
+
+void cairn_overlay_clear(cairn_overlay_t *overlay, size_t writes)
 {
+    assert(writes <= CAIRN_OVERLAY_SLOTS / 2);
     if (++overlay->stamp == 0) {
         memset(overlay, 0, sizeof(*overlay));
         overlay->stamp = 1;
     }
+    size_t slots = SLOTS_MIN;
+    while (slots < 4 * writes && slots < CAIRN_OVERLAY_SLOTS)
+        slots *= 2;
+    overlay->mask = slots - 1;
 }
 
 static bool same_key(const cairn_key_t *a, const cairn_key_t *b)
@@ -21,10 +30,10 @@ static bool same_key(const cairn_key_t *a, const cairn_key_t *b)
 /** the slot of the key, or the empty one where it would go */
 static size_t find_slot(const cairn_overlay_t *overlay, const cairn_key_t *key)
 {
-    size_t slot = key->hash % CAIRN_OVERLAY_SLOTS;
+    size_t slot = key->hash & overlay->mask;
     while (overlay->slots[slot].stamp == overlay->stamp &&
            !same_key(&overlay->slots[slot].write->key, key))
-        slot = (slot + 1) % CAIRN_OVERLAY_SLOTS;
+        slot = (slot + 1) & overlay->mask;
     return slot;
 }
 

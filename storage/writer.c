@@ -326,7 +326,7 @@ static size_t commit_some(cairn_writer_t *w, size_t from)
     admission_t admission = ADMITTED;
     size_t to = from, count = 1;
     cairn_clock_raise(w->clock, now_ms);
-    cairn_overlay_clear(&w->overlay);
+    cairn_overlay_clear(&w->overlay, w->batch_count - from);
     w->must_sync = false;
     while (to < w->batch_count && admission == ADMITTED && w->batch[to]->op != CAIRN_WRITE_ROLL) {
         count = w->batch[to]->_atomic_count;

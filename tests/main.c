@@ -34,6 +34,7 @@ static const suite_t suites[] = {
     {"commit", suite_commit},
     {"reopen", suite_reopen},
     {"refusal", suite_refusal},
+    {"overlay", suite_overlay},
     {"decide", suite_decide},
     {"decide_values", suite_decide_values},
     {"decide_model", suite_decide_model},

@@ -17,6 +17,7 @@ void suite_store(void);
 void suite_commit(void);
 void suite_reopen(void);
 void suite_refusal(void);
+void suite_overlay(void);
 void suite_decide(void);
 void suite_decide_values(void);
 void suite_decide_model(void);
