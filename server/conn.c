@@ -111,7 +111,6 @@ void cairn_conn_accept(cairn_worker_t *worker, h2o_socket_t *sock)
     sock->on_close.data = conn;
     h2o_linklist_insert(&worker->conns, &conn->link);
     ++worker->conn_count;
-    atomic_fetch_add_explicit(&worker->server->conn_count, 1, memory_order_relaxed);
     cairn_metrics_add(&worker->metrics.connections_open, 1);
     cairn_metrics_add(&worker->metrics.connections_accepted, 1);
     h2o_accept(&worker->accept_ctx, sock);

@@ -59,7 +59,7 @@ typedef struct st_cairn_conn_t {
     int linger_fd;              /* -1, or a second descriptor that keeps the connection readable */
 } cairn_conn_t;
 
-/** Adopts an accepted socket and hands it to libh2o. */
+/** Adopts an accepted socket, for which a place has been taken, and hands it to libh2o. */
 void cairn_conn_accept(cairn_worker_t *worker, h2o_socket_t *sock);
 
 /** The connection of a request. */

@@ -52,6 +52,24 @@ static bool has_room(const cairn_worker_t *worker)
            worker->limits.connections;
 }
 
+/** takes the place of one more connection, before it is accepted: a look and then an accept would
+ * let in one more for each worker that has looked. False if all are taken */
+static bool take_place(const cairn_worker_t *worker)
+{
+    _Atomic size_t *taken = &worker->server->conn_count;
+    size_t n = atomic_load_explicit(taken, memory_order_relaxed);
+    while (n < worker->limits.connections)
+        if (atomic_compare_exchange_weak_explicit(taken, &n, n + 1, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void give_back_place(const cairn_worker_t *worker)
+{
+    atomic_fetch_sub_explicit(&worker->server->conn_count, 1, memory_order_relaxed);
+}
+
 static void retry_later(cairn_worker_t *worker)
 {
     pause_listeners(worker);
@@ -79,7 +97,7 @@ static void on_accept_retry(h2o_timeout_entry_t *entry)
         retry_later(worker);
 }
 
-/** true if there was one */
+/** has a place for it; true if there was one */
 static bool accept_one(cairn_worker_t *worker, h2o_socket_t *listener)
 {
     h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
@@ -87,6 +105,7 @@ static bool accept_one(cairn_worker_t *worker, h2o_socket_t *listener)
         cairn_conn_accept(worker, sock);
         return true;
     }
+    give_back_place(worker);
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         cairn_metrics_add(&worker->metrics.accept_failures, 1);
         retry_later(worker);
@@ -100,7 +119,7 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     if (err != NULL)
         return;
     for (size_t i = 0; i < ACCEPTS_AT_ONCE; ++i) {
-        if (!has_room(worker)) {
+        if (!take_place(worker)) {
             retry_later(worker); /* who comes now waits in the backlog */
             return;
         }
@@ -112,7 +131,7 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 void cairn_worker_on_conn_closed(cairn_worker_t *worker)
 {
     --worker->conn_count;
-    atomic_fetch_sub_explicit(&worker->server->conn_count, 1, memory_order_relaxed);
+    give_back_place(worker);
     if (worker->is_paused && has_room(worker)) {
         h2o_timeout_unlink(&worker->accept_retry_entry);
         resume_listeners(worker);
